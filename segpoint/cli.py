@@ -1,0 +1,180 @@
+"""The ``segpoint`` command. It answers ``--help`` at once: what costs time to import is imported by what needs it.
+
+Exit codes: 0 done (also where nothing was found: that is an answer), 1 the demo found no mug, 2 bad input or set-up,
+told in one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segpoint import __version__
+from segpoint.errors import SegPointError
+
+if TYPE_CHECKING:
+    from segpoint.files import PointFile
+    from segpoint.segmenter import Segmentation
+
+# Subcommands of the offline package: their modules parse their own arguments with ``main(argv) -> int | None``.
+# They are named here, not imported: the method does not depend on its training code.
+OFFLINE = {
+    "demo": ("segpoint_training.demo", "start the real ROS 2 node, show it a generated scene, check what it answers"),
+    "generate": ("segpoint_training.scenes.folder", "write labelled scenes with instructions to a folder"),
+    "train": ("segpoint_training.train", "train a bundle"),
+    "evaluate": ("segpoint_training.evaluate", "measure a bundle, on generated scenes or a folder of labelled clouds"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand and return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv and argv[0] in OFFLINE:
+            return import_module(OFFLINE[argv[0]][0]).main(argv[1:]) or 0
+        args = _parser().parse_args(argv)
+        return args.run(args)
+    except SegPointError as error:
+        print(f"segpoint: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `segpoint … | head`: the reader has gone, nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="segpoint", description="Say in words what you mean, get back the points of a 3D cloud that mean it."
+    )
+    parser.add_argument("--version", action="version", version=f"segpoint {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    segment = commands.add_parser("segment", help="find what an instruction means in a point file")
+    segment.add_argument("file", metavar="FILE", help="a .pcd, .ply or .npz file (an array xyz, optionally rgb)")
+    segment.add_argument("instruction", metavar="INSTRUCTION", help='for example "pick up the mug"')
+    segment.add_argument("--bundle", metavar="FOLDER", help="a trained model's folder (default: the one that ships)")
+    segment.add_argument(
+        "--frame",
+        choices=("optical", "body"),
+        default="optical",
+        help="the file's axes: optical = x right, y down, z forward (default); body = x forward, y left, z up",
+    )
+    segment.add_argument("--threshold", type=_probability, help="least score of a target point (default: the bundle's)")
+    segment.add_argument("--out", metavar="FILE", help="write the points with label and score (.pcd, .ply or .npz)")
+    segment.add_argument("--png", metavar="FILE", help="write a picture, before and after")
+    segment.add_argument("--json", action="store_true", help="print the result as JSON")
+    segment.set_defaults(run=_segment)
+
+    setup = commands.add_parser("setup", help="put the language model that the bundle builds on in place, once")
+    setup.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="default: bfloat16")
+    setup.add_argument("--force", action="store_true", help="build it again even if it is there")
+    setup.set_defaults(run=_setup)
+
+    for name, (_, summary) in OFFLINE.items():  # listed for --help; main() has handed them on before parsing
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _segment(args: argparse.Namespace) -> int:
+    from segpoint.files import read_points
+
+    points = read_points(args.file)  # before the model is loaded: a wrong path should not cost seconds
+    for out in (args.out, args.png):
+        if out and not Path(out).resolve().parent.is_dir():
+            raise SegPointError(f"the folder of {out} does not exist: create it or write elsewhere")
+
+    from segpoint.segmenter import Segmenter
+
+    segmenter = Segmenter.from_bundle(args.bundle, threshold=args.threshold)
+    result = segmenter.segment(points.xyz, args.instruction, rgb=points.rgb, frame=args.frame)
+    if args.out:
+        _write_labelled(args.out, points, result)
+    if args.png:
+        from segpoint.render import render_answer
+
+        render_answer(
+            args.png, points.xyz, points.rgb, result.mask, result.instances, args.instruction, result.answer,
+            args.frame, points.width, points.height,
+        )  # fmt: skip
+    print(json.dumps(_as_json(args, points, result)) if args.json else _as_text(args, points, result))
+    return 0
+
+
+def _setup(args: argparse.Namespace) -> int:
+    from segpoint.backbone import setup
+
+    print(f"ready: {setup(dtype=args.dtype, force=args.force)}")
+    return 0
+
+
+def _write_labelled(path: str, points: PointFile, result: Segmentation) -> None:
+    """The input's points and fields, with ``label`` (0 none, 1… one per target) and ``score`` as the node adds them."""
+    import numpy as np
+
+    label = np.zeros(len(points.xyz), np.uint32)
+    for number, instance in enumerate(result.instances, start=1):
+        label[instance.indices] = number
+    fields = {**points.extra, "label": label, "score": result.score.astype(np.float32)}
+    from segpoint.files import write_points
+
+    write_points(path, points.xyz, points.rgb, fields, points.width, points.height)
+
+
+def _as_json(args: argparse.Namespace, points: PointFile, result: Segmentation) -> dict:
+    return {
+        "file": args.file,
+        "instruction": args.instruction,
+        "frame": args.frame,
+        "answer": result.answer,
+        "points": len(points.xyz),
+        "target_points": int(result.mask.sum()),
+        "targets": [
+            {
+                "centre": [round(float(v), 4) for v in instance.centre],
+                "size": [round(float(v), 4) for v in instance.size],
+                "orientation": [round(float(v), 5) for v in instance.orientation],
+                "score": round(float(instance.score), 4),
+                "points": len(instance.indices),
+            }
+            for instance in result.instances
+        ],
+        "seconds": {stage: round(seconds, 4) for stage, seconds in result.timings.items()},
+        "out": args.out,
+        "png": args.png,
+    }
+
+
+def _as_text(args: argparse.Namespace, points: PointFile, result: Segmentation) -> str:
+    lines = [f"answer    {result.answer}"]
+    if not result.instances:
+        lines.append(f"targets   none in {Path(args.file).name}. There is no mask.")
+    for number, instance in enumerate(result.instances, start=1):
+        centre = ", ".join(f"{v:+.3f}" for v in instance.centre)
+        size = " × ".join(f"{v:.3f}" for v in instance.size)
+        lines.append(
+            f"target {number:<2} centre ({centre}) m, size {size} m, "
+            f"{len(instance.indices):,} points, score {instance.score:.2f}"
+        )
+    lines.append(f"points    {int(result.mask.sum()):,} of {len(points.xyz):,} in {args.frame} axes")
+    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.timings.items())
+    lines.append(f"seconds   {stages}")
+    lines += [f"wrote     {path}" for path in (args.out, args.png) if path]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,260 @@
+"""What a bundle is made of: every size, radius, switch and limit, each explained where it stands.
+
+A bundle is a folder ``config.json`` + ``model.safetensors`` (+ a model card). ``BundleConfig`` is the whole of
+``config.json``; the defaults are those of the small model that ships. Unknown keys and impossible values raise
+`SegPointError` naming the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segpoint.errors import SegPointError
+
+DEFAULT_BUNDLE = "segpoint-tabletop"
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise SegPointError(message)
+
+
+@dataclass(frozen=True)
+class CloudConfig:
+    """How a sensor's cloud becomes the N points that the network sees (`segpoint.cloud`).
+
+    points: N. Clouds are voxelised to at most this many and padded to exactly this many (fixed shapes).
+    min_points: fewer voxels than this is no scene and raises.
+    range_m: points nearer or farther than this from the sensor are left out (and never targets).
+    min_voxel_m: the finest voxel edge; a cloud of few points is not split further than this.
+    find_support: look for the dominant plane (table, floor), level the cloud on it, and spend the fine voxels
+        on what stands there. Without one (or when switched off) all voxels have one size. Our choice.
+    support_tolerance_m: half thickness of that plane at 1 m range; grows with range² like a depth camera's noise.
+    support_height_m: what stands higher above the support than this is background.
+    coarsening: voxel edge of support and background over that of the objects.
+    unit_m: network coordinates are metres divided by this, about the scene's middle, so that absolute size keeps
+        its meaning; None scales each cloud into the unit sphere instead, as Uni3D's published checkpoints expect.
+    """
+
+    points: int = 4096
+    min_points: int = 32
+    range_m: tuple[float, float] = (0.15, 3.0)
+    min_voxel_m: float = 0.004
+    find_support: bool = True
+    support_tolerance_m: float = 0.008
+    support_height_m: float = 0.6
+    coarsening: float = 4.0
+    unit_m: float | None = 0.2
+
+    def __post_init__(self) -> None:
+        _require(self.points >= self.min_points >= 4, f"cloud.points={self.points} must be at least min_points ≥ 4")
+        _require(0 <= self.range_m[0] < self.range_m[1], f"cloud.range_m={self.range_m} must be an increasing pair")
+        _require(self.min_voxel_m > 0 and self.coarsening >= 1, "cloud.min_voxel_m > 0 and coarsening ≥ 1 needed")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The Uni3D point encoder ℰ (`segpoint.network.encoder`).
+
+    tokens, patch: N1 groups (by FPS) of this many nearest points. Uni3D's own: 512 groups of 64.
+    width, depth, heads, hidden: of the transformer; depth is a multiple of 4 (four blocks of l layers).
+    block: "fused_swiglu" (Uni3D tiny, small), "split_swiglu_norm" (base, large) or "gelu" (giant).
+    stem_width, group_channels: of the mini-PointNet that makes one token of a patch (512, 512 as published).
+    adaptation: what of ℰ is trained: "frozen" (with or without GEM: the paper's), "full", "lora" or "mlp".
+    """
+
+    tokens: int = 128
+    patch: int = 32
+    width: int = 192
+    depth: int = 8
+    heads: int = 3
+    hidden: int = 512
+    block: str = "fused_swiglu"
+    stem_width: int = 128
+    group_channels: int = 192
+    adaptation: str = "frozen"
+
+    def __post_init__(self) -> None:
+        _require(self.depth % 4 == 0, f"encoder.depth={self.depth} must be a multiple of 4 (four blocks)")
+        _require(self.width % self.heads == 0, f"encoder.width={self.width} must be a multiple of heads={self.heads}")
+        _require(
+            self.adaptation in ("frozen", "full", "lora", "mlp"),
+            f"encoder.adaptation={self.adaptation!r} must be frozen, full, lora or mlp",
+        )
+
+
+@dataclass(frozen=True)
+class GemConfig:
+    """The Geometric Enhancer Module 𝒢 (`segpoint.network.gem`).
+
+    inject: add the geometric features before each encoder block (the paper's GEM on/off). g_f itself is also
+        what GFP is guided by, so it is computed whenever either is on.
+    neighbours, dilation: each point's table takes every ``dilation``-th of its nearest ``neighbours · dilation``.
+    radius_voxels: the kernel's radius in voxel edges; neighbours beyond it do not count.
+    kernel_points: of KPConv (15 as published).  widths: of the three layers; the last one is D.
+    """
+
+    inject: bool = True
+    neighbours: int = 16
+    dilation: int = 2
+    radius_voxels: float = 3.5
+    kernel_points: int = 15
+    widths: tuple[int, int, int] = (32, 64, 96)
+
+    def __post_init__(self) -> None:
+        _require(len(self.widths) == 3, f"gem.widths={self.widths} must be three numbers (three KPConv blocks)")
+
+
+@dataclass(frozen=True)
+class GfpConfig:
+    """Geometric-guided Feature Propagation 𝒫 (`segpoint.network.gfp`).
+
+    enabled: off is the vanilla baseline's plain PointNet++ upsampling of f_5.
+    levels: (N2, N3): f_4 is propagated to N2 points, f_3 to N3; N1 < N2 < N3 < N.
+    neighbours: k source points that each target centre attends to.
+    width: of f̃ and of the mask features f_P (256 in the paper); also the width of ĥ_seg.
+    """
+
+    enabled: bool = True
+    levels: tuple[int, int] = (512, 1024)
+    neighbours: int = 8
+    width: int = 128
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """The LLM ℱ with LoRA (`segpoint.network.language`).
+
+    backbone: name under the cache's ``backbones/`` (put there by ``segpoint setup``), or a path to any
+        LlamaForCausalLM folder.
+    lora_rank, lora_alpha, lora_dropout, lora_targets: the paper is silent; LISA's values. Rank 0 switches LoRA off.
+    max_instruction_tokens, max_answer_tokens: limits; a longer instruction is an error, not a truncation.
+    """
+
+    backbone: str = "smollm2-135m-instruct"
+    lora_rank: int = 8
+    lora_alpha: int = 16
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
+    max_instruction_tokens: int = 96
+    max_answer_tokens: int = 24
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """The mask reader between γ and the dot product (`segpoint.network.reader`): our departure from the paper.
+
+    layers: 0 is the paper exactly (ĥ_seg = γ(ŷ_seg)). Otherwise ĥ_seg is refined by this many cross-attention
+        layers, in which <SEG> and the question's words look at the scene's points. A small LLM needs that help to
+        settle "the box behind the mug"; LLaMA2-7B may not.
+    heads: of its attention.
+    """
+
+    layers: int = 3
+    heads: int = 4
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """Everything in ``config.json``.
+
+    mask_threshold: a point is a target above this score.
+    presence_threshold: below this presence score the answer is that there is no mask, whatever the LLM wrote
+        (reader only).
+    cluster_m, cluster_points: targets closer than this are one instance; smaller clusters are dropped.
+    """
+
+    cloud: CloudConfig = field(default_factory=CloudConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    gem: GemConfig = field(default_factory=GemConfig)
+    gfp: GfpConfig = field(default_factory=GfpConfig)
+    language: LanguageConfig = field(default_factory=LanguageConfig)
+    reader: ReaderConfig = field(default_factory=ReaderConfig)
+    mask_threshold: float = 0.5
+    presence_threshold: float = 0.5
+    cluster_m: float = 0.03
+    cluster_points: int = 50
+
+    def __post_init__(self) -> None:
+        sizes = (self.encoder.tokens, *self.gfp.levels, self.cloud.points)
+        _require(
+            all(small < large for small, large in zip(sizes, sizes[1:], strict=False)),
+            f"sizes must increase: encoder.tokens < gfp.levels < cloud.points, got {sizes}",
+        )
+
+    @property
+    def uses_geometry(self) -> bool:
+        """Whether g_f is needed at all (not in the vanilla baseline)."""
+        return self.gem.inject or self.gfp.enabled
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> BundleConfig:
+        return build(cls, values, "config")
+
+    def save(self, folder: Path) -> None:
+        (folder / "config.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> BundleConfig:
+        path = Path(folder) / "config.json"
+        if not path.is_file():
+            raise SegPointError(
+                f"no bundle at {folder}: expected {path}; give a folder with config.json and model.safetensors"
+            )
+        try:
+            return cls.from_dict(json.loads(path.read_text()))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise SegPointError(f"{path} is not JSON ({error}); the bundle is damaged, get it again") from error
+
+
+def build(kind: type, values: Any, where: str) -> Any:
+    """A dataclass from plain JSON or YAML values, nested ones too; unknown keys and wrong types are errors."""
+    _require(isinstance(values, dict), f"{where} must be a table of settings, got {type(values).__name__}")
+    kinds = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(kinds))
+    _require(not unknown, f"{where} has unknown settings {unknown}; known are {sorted(kinds)}")
+    try:
+        return kind(**{name: _value(kinds[name], value, f"{where}.{name}") for name, value in values.items()})
+    except TypeError as error:  # a setting without a default is missing
+        raise SegPointError(f"{where}: {error}") from error
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, where)  # type: ignore[arg-type]
+    if typing.get_origin(kind) is tuple:
+        _require(isinstance(value, list | tuple), f"{where} must be a list, got {value!r}")
+        item, *more = typing.get_args(kind)
+        _require(more == [...] or len(value) == 1 + len(more), f"{where} must be {1 + len(more)} values, got {value!r}")
+        return tuple(_value(item, v, where) for v in value)
+    allowed = typing.get_args(kind) or (kind,)
+    if float in allowed and type(value) is int:
+        value = float(value)
+    _require(type(value) in allowed, f"{where} must be {' or '.join(k.__name__ for k in allowed)}, got {value!r}")
+    return value
+
+
+def default_bundle() -> Path:
+    """The folder of the bundle that ships: beside the package in a checkout, under share/ where installed."""
+    candidates = [
+        Path(__file__).resolve().parent.parent / "models" / DEFAULT_BUNDLE,
+        Path(sys.prefix) / "share" / "segpoint_ros" / "models" / DEFAULT_BUNDLE,
+    ]
+    # A colcon workspace installs to <prefix>/lib/pythonX.Y/site-packages and <prefix>/share.
+    candidates += [p / "share" / "segpoint_ros" / "models" / DEFAULT_BUNDLE for p in Path(__file__).resolve().parents]
+    for folder in candidates:
+        if (folder / "config.json").is_file():
+            return folder
+    raise SegPointError(
+        f"the default bundle {DEFAULT_BUNDLE} is not installed (looked at {candidates[0]} and {candidates[1]}); "
+        "install the package again or give a bundle folder"
+    )

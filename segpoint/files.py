@@ -1,0 +1,248 @@
+"""Point clouds on disk: PCD (ascii, binary, binary_compressed), PLY and NPZ.
+
+The formats themselves are read and written by pypcd4, plyfile and numpy; this file turns what they give into one
+`PointFile`, and everything that can be wrong with a file into one `SegPointError`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segpoint.errors import SegPointError
+
+SUFFIXES = (".pcd", ".ply", ".npz")
+_PACKED_COLOUR = ("rgb", "rgba")
+_SPLIT_COLOUR = (("r", "g", "b"), ("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+_PADDING = "#$%&~~"  # pypcd4's prefix for the unnamed padding fields ("_") of a PCD file
+
+
+@dataclass
+class PointFile:
+    """A cloud as its file holds it: every point, in the file's order, in the file's frame.
+
+    ``xyz`` is (M, 3) float32 in metres, NaN rows kept; float64 coordinates are rounded to float32 (a map in UTM
+    coordinates should have its origin moved first). ``rgb`` is (M, 3) uint8 or None, ``label`` (M,) uint32 or None.
+    ``width * height == M``; ``height`` is 1 where the cloud is not organised. ``extra`` holds all other fields,
+    (M,) each, as stored.
+    """
+
+    xyz: np.ndarray
+    rgb: np.ndarray | None
+    label: np.ndarray | None
+    width: int
+    height: int
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def read_points(path: str | Path) -> PointFile:
+    """Read a .pcd, .ply or .npz file. Raises SegPointError where it is missing, damaged, empty or has no x, y, z."""
+    path = Path(path)
+    readers = {".pcd": _read_pcd, ".ply": _read_ply, ".npz": _read_npz}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise SegPointError(_unknown_suffix(path))
+    if not path.is_file():
+        raise SegPointError(f"{path}: there is no such file; give the path of a {', '.join(SUFFIXES)} file")
+    try:
+        fields, width, height = reader(path)
+    except SegPointError:
+        raise
+    except Exception as error:  # damaged files make the libraries raise a dozen types, from struct's to pydantic's
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise SegPointError(
+            f"{path}: not a complete {path.suffix[1:].upper()} file ({reason}); record or copy it again"
+        ) from error
+    return _assemble(path, fields, width, height)
+
+
+def write_points(
+    path: str | Path,
+    xyz: np.ndarray,
+    rgb: np.ndarray | None = None,
+    fields: Mapping[str, np.ndarray] | None = None,
+    width: int | None = None,
+    height: int | None = None,
+) -> None:
+    """Write a cloud to .pcd (binary), .ply (binary) or .npz; `read_points` gives the same back.
+
+    ``xyz`` (M, 3) is stored as float32, ``rgb`` (M, 3) uint8 as PCL packs it (PCD: one float32 field ``rgb`` whose
+    bits are 0x00RRGGBB) and ``fields`` as they are, (M,) each, e.g. ``label`` uint32 and ``score`` float32.
+    ``width`` and ``height`` keep an organised cloud organised. Raises SegPointError where the shapes disagree, the
+    suffix is unknown or the file cannot be written.
+    """
+    path = Path(path)
+    writers = {".pcd": _write_pcd, ".ply": _write_ply, ".npz": _write_npz}
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        raise SegPointError(_unknown_suffix(path))
+    xyz = np.ascontiguousarray(xyz, dtype=np.float32)
+    if xyz.ndim != 2 or xyz.shape[1] != 3:
+        raise SegPointError(f"{path}: xyz must be (M, 3), not {xyz.shape}")
+    count = len(xyz)
+    width, height = (count, 1) if width is None or height is None else (int(width), int(height))
+    if width * height != count:
+        raise SegPointError(f"{path}: width × height is {width} × {height}, but there are {count} points")
+    if rgb is not None:
+        rgb = np.ascontiguousarray(rgb, dtype=np.uint8)
+        if rgb.shape != (count, 3):
+            raise SegPointError(f"{path}: rgb must be ({count}, 3) like xyz, not {rgb.shape}")
+    extra = {name: np.asarray(values) for name, values in (fields or {}).items()}
+    for name, values in extra.items():
+        if values.shape != (count,):
+            raise SegPointError(f"{path}: field {name!r} must be ({count},) like xyz, not {values.shape}")
+    try:
+        writer(path, xyz, rgb, extra, width, height)
+    except OSError as error:
+        raise SegPointError(f"{path}: cannot be written ({error.strerror or error}); is the folder there?") from error
+
+
+# --- reading: each format gives its fields by name and the cloud's width and height -------------------------------
+
+
+def _read_pcd(path: Path) -> tuple[dict[str, np.ndarray], int, int]:
+    from pypcd4 import PointCloud
+
+    content = path.read_bytes()
+    header = re.search(rb"^DATA[ \t]+(\w+)[^\n]*\n", content, re.MULTILINE)
+    if header is None:
+        raise SegPointError(f"{path}: no DATA line, so this is not a PCD file; check where it came from")
+    if header.group(1).lower() == b"ascii":  # pypcd4 takes single spaces only
+        rows = re.sub(rb"[ \t]*\r?\n[ \t]*", b"\n", re.sub(rb"[ \t]+", b" ", content[header.end() :]))
+        content = content[: header.end()] + rows
+    cloud = PointCloud.from_fileobj(io.BufferedReader(io.BytesIO(content)))
+    data, meta = np.atleast_1d(cloud.pc_data), cloud.metadata
+    if len(data) != meta.points:
+        raise SegPointError(f"{path}: its header says {meta.points} points, the file holds {len(data)}; copy it again")
+    fields = {name: data[name] for name in data.dtype.names or () if not name.startswith(_PADDING)}
+    return fields, meta.width, meta.height
+
+
+def _read_ply(path: Path) -> tuple[dict[str, np.ndarray], int, int]:
+    from plyfile import PlyData
+
+    ply = PlyData.read(str(path))
+    if "vertex" not in ply:
+        raise SegPointError(f"{path}: a PLY file without the element 'vertex' holds no points; export it as a cloud")
+    data = ply["vertex"].data
+    columns = {p.name: data[p.name] for p in ply["vertex"].properties if data.dtype[p.name].kind in "fiu"}
+    # The Stanford convention for range images; without it a PLY cloud is a list.
+    grid = dict(re.findall(r"(num_cols|num_rows)\s+(\d+)", "\n".join(ply.obj_info)))
+    return columns, int(grid.get("num_cols", len(data))), int(grid.get("num_rows", 1))
+
+
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], int, int]:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    xyz = arrays.pop("xyz", None)
+    if xyz is None or xyz.ndim not in (2, 3) or xyz.shape[-1] != 3 or xyz.dtype.kind not in "fiu":
+        found = "is missing" if xyz is None else f"has shape {xyz.shape} and type {xyz.dtype}"
+        raise SegPointError(f"{path}: array 'xyz' {found}; a cloud needs xyz (M, 3) or (height, width, 3) in metres")
+    height, width = xyz.shape[:2] if xyz.ndim == 3 else (1, len(xyz))
+    if "width" in arrays and "height" in arrays:
+        width, height = int(arrays.pop("width")), int(arrays.pop("height"))
+    flat = xyz.reshape(-1, 3)
+    fields: dict[str, np.ndarray] = {"x": flat[:, 0], "y": flat[:, 1], "z": flat[:, 2]}
+    rgb = arrays.pop("rgb", None)
+    if rgb is not None:
+        if rgb.size != flat.size or rgb.shape[-1] != 3:
+            raise SegPointError(f"{path}: 'rgb' has shape {rgb.shape}, but 'xyz' {xyz.shape}; give one colour a point")
+        fields.update(zip(("red", "green", "blue"), rgb.reshape(-1, 3).T, strict=True))
+    fields.update({name: values.ravel() for name, values in arrays.items() if values.size == len(flat)})
+    return fields, width, height
+
+
+def _assemble(path: Path, fields: dict[str, np.ndarray], width: int, height: int) -> PointFile:
+    missing = [axis for axis in "xyz" if axis not in fields]
+    if missing:
+        raise SegPointError(
+            f"{path}: no field {', '.join(missing)} among {', '.join(fields) or 'no fields at all'}; "
+            "a cloud needs x, y and z in metres"
+        )
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which counts as an invalid point
+        xyz = np.stack([fields.pop(axis).astype(np.float32) for axis in "xyz"], axis=1)
+    if len(xyz) == 0:
+        raise SegPointError(f"{path}: it holds 0 points; record a cloud that sees something")
+    if width * height != len(xyz):
+        raise SegPointError(f"{path}: says {width} × {height}, but it holds {len(xyz)} points; repair its header")
+    rgb = _take_colour(fields)
+    label = _as_label(fields.pop("label")) if "label" in fields else None
+    extra = {name: np.ascontiguousarray(values, values.dtype.newbyteorder("=")) for name, values in fields.items()}
+    return PointFile(xyz, rgb, label, width, height, extra)
+
+
+def _take_colour(fields: dict[str, Any]) -> np.ndarray | None:
+    """Remove the colour fields, packed or split, and return them as (M, 3) uint8."""
+    for name in _PACKED_COLOUR:
+        if name in fields and fields[name].dtype.itemsize == 4:
+            packed = fields.pop(name)
+            packed = np.ascontiguousarray(packed, packed.dtype.newbyteorder("=")).view(np.uint32)
+            return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
+    for names in _SPLIT_COLOUR:
+        if all(name in fields for name in names):
+            return np.stack([_as_byte(fields.pop(name)) for name in names], axis=1)
+    return None
+
+
+def _as_byte(channel: np.ndarray) -> np.ndarray:
+    if channel.dtype.kind == "f":  # colour stored as float is 0 … 1, except where somebody cast bytes
+        channel = np.nan_to_num(channel)
+        channel = np.rint(channel * 255.0 if channel.max(initial=0.0) <= 1.0 else channel)
+    elif channel.dtype.itemsize == 2:  # 16-bit colour
+        channel = channel >> 8
+    return np.clip(channel, 0, 255).astype(np.uint8)
+
+
+def _as_label(label: np.ndarray) -> np.ndarray:
+    """Labels as uint32; NaN and negative values, both in use for "no label", become 0."""
+    return np.where(label > 0, label, 0).astype(np.uint32)
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _write_pcd(path: Path, xyz: np.ndarray, rgb: np.ndarray | None, extra: dict, width: int, height: int) -> None:
+    from pypcd4 import Encoding, PointCloud
+
+    columns: dict[str, np.ndarray] = {"x": xyz[:, 0], "y": xyz[:, 1], "z": xyz[:, 2]}
+    if rgb is not None:
+        red, green, blue = rgb.astype(np.uint32).T
+        columns["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)
+    columns.update(extra)
+    cloud = PointCloud.from_points(list(columns.values()), tuple(columns), [c.dtype for c in columns.values()])
+    cloud.metadata.width, cloud.metadata.height = width, height
+    cloud.save(path, Encoding.BINARY)
+
+
+def _write_ply(path: Path, xyz: np.ndarray, rgb: np.ndarray | None, extra: dict, width: int, height: int) -> None:
+    from plyfile import PlyData, PlyElement
+
+    columns: dict[str, np.ndarray] = {"x": xyz[:, 0], "y": xyz[:, 1], "z": xyz[:, 2]}
+    if rgb is not None:
+        columns.update(zip(("red", "green", "blue"), rgb.T, strict=True))
+    columns.update(extra)
+    vertex = np.empty(len(xyz), dtype=[(name, values.dtype) for name, values in columns.items()])
+    for name, values in columns.items():
+        vertex[name] = values
+    grid = [f"num_cols {width}", f"num_rows {height}"] if height > 1 else []
+    PlyData([PlyElement.describe(vertex, "vertex")], obj_info=grid).write(str(path))
+
+
+def _write_npz(path: Path, xyz: np.ndarray, rgb: np.ndarray | None, extra: dict, width: int, height: int) -> None:
+    arrays: dict[str, np.ndarray] = {"xyz": xyz, **extra}
+    if rgb is not None:
+        arrays["rgb"] = rgb
+    if height > 1:
+        arrays.update(width=np.array(width), height=np.array(height))
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _unknown_suffix(path: Path) -> str:
+    return f"{path}: unknown kind of file {path.suffix or '(no suffix)'!r}; expected one of {', '.join(SUFFIXES)}"

@@ -1,0 +1,75 @@
+"""The mask reader: <SEG> and the question's words look at the scene before the dot product.
+
+A departure from the paper, switched by ``reader.layers`` (0 is the paper). LLaMA2-7B settles relations between
+objects by itself; a 135M model that saw some thousand scenes does not. So ĥ_seg = γ(ŷ_seg) is refined by a few
+layers in which [<SEG>, words] attend to each other and to the scene's middle level (f̃_4 with positions), as SAM's
+mask decoder lets its prompt tokens look at the image. A presence score says whether there is any target at all.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ReaderLayer(nn.Module):
+    """Self-attention within one question, cross-attention to the scene, FFN; pre-norm, residual."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_self = nn.LayerNorm(width)
+        self.norm_cross = nn.LayerNorm(width)
+        self.norm_ffn = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.self_out = nn.Linear(width, width)
+        self.query = nn.Linear(width, width)
+        self.memory = nn.Linear(width, 2 * width)
+        self.cross_out = nn.Linear(width, width)
+        self.ffn = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, words: Tensor, word_mask: Tensor, scene: Tensor, scene_mask: Tensor) -> Tensor:
+        """words (B, Q, T, D), word_mask (B, Q, T) bool, scene (B, S, D), scene_mask (B, S) bool → (B, Q, T, D)."""
+        batch, questions, length, width = words.shape
+        q, k, v = self.qkv(self.norm_self(words)).reshape(batch * questions, length, 3 * width).chunk(3, dim=-1)
+        mask = word_mask.reshape(batch * questions, 1, 1, length)
+        mixed = self._attend(q, k, v, mask).reshape(batch, questions, length, width)
+        words = words + self.self_out(mixed)
+        # One projection of the scene serves every question about it.
+        keys, values = self.memory(scene).chunk(2, dim=-1)
+        queries = self.query(self.norm_cross(words)).reshape(batch, questions * length, width)
+        seen = self._attend(queries, keys, values, scene_mask[:, None, None, :])
+        words = words + self.cross_out(seen).reshape(batch, questions, length, width)
+        return words + self.ffn(self.norm_ffn(words))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
+class MaskReader(nn.Module):
+    """Refines ĥ_seg by looking at the scene; residual, so that γ's path stays the paper's."""
+
+    def __init__(self, word_width: int, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.words = nn.Sequential(nn.LayerNorm(word_width), nn.Linear(word_width, width))
+        self.position = nn.Sequential(nn.Linear(3, width), nn.GELU(), nn.Linear(width, width))
+        self.norm_scene = nn.LayerNorm(width)
+        self.layers = nn.ModuleList(ReaderLayer(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, width)
+        self.presence = nn.Linear(width, 1)
+
+    def forward(
+        self, seg: Tensor, words: Tensor, word_mask: Tensor, scene: Tensor, positions: Tensor, scene_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """seg γ(ŷ_seg) (B, Q, D), words (B, Q, T, H) with word_mask (B, Q, T), scene f̃_4 (B, S, D) at positions
+        (B, S, 3) with scene_mask (B, S) → refined ĥ_seg (B, Q, D), presence logit (B, Q)."""
+        tokens = torch.cat([seg.unsqueeze(2), self.words(words)], dim=2)
+        mask = torch.cat([torch.ones_like(word_mask[..., :1]), word_mask], dim=2)
+        memory = self.norm_scene(scene) + self.position(positions)
+        for layer in self.layers:
+            tokens = layer(tokens, mask, memory, scene_mask)
+        read = self.norm(tokens[:, :, 0])
+        return seg + self.out(read), self.presence(read).squeeze(-1)

@@ -1,0 +1,143 @@
+"""SegPoint: the whole network of the paper's Fig. 3, put together.
+
+    cloud ─▶ 𝒢 GEM ─────────────────────── g_f ──────────────┐
+      │            inject before each block │                │
+      └─▶ ℰ Uni3D: f_1 … f_4, f_5 ──────────┘─▶ f_3, f_4, f_5 ─▶ 𝒫 GFP ─▶ f_P (N, D) ──┐
+                               │                     ▲ ĥ_point                          ⊗ ─▶ mask (N)
+             instruction ─▶ ℱ LLM + LoRA ────────────┴──▶ ŷ_seg ─▶ γ (─▶ reader) ─▶ ĥ_seg ┘
+
+Everything left of the LLM's question depends on the cloud alone: it is computed once for many instructions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from segpoint.config import BundleConfig
+from segpoint.network.encoder import PointEncoder, Uni3DShape
+from segpoint.network.gem import GeometricEnhancer, GeometricInjection
+from segpoint.network.gfp import FeaturePropagation, PlainUpsampling
+from segpoint.network.inputs import POINT_FEATURES, PointInputs
+from segpoint.network.kpconv import gather
+from segpoint.network.reader import MaskReader
+
+
+@dataclass(frozen=True)
+class PointTokens:
+    """What ℰ and 𝒢 make of a batch of clouds: f_3, f_4, f_5 (B, N1, W) and g_f (B, N, G) or None."""
+
+    f3: Tensor
+    f4: Tensor
+    f5: Tensor
+    geometry: Tensor | None
+
+    def scene(self, b: int) -> PointTokens:
+        """The b-th cloud alone, as a batch of one."""
+        geometry = None if self.geometry is None else self.geometry[b : b + 1]
+        return PointTokens(self.f3[b : b + 1], self.f4[b : b + 1], self.f5[b : b + 1], geometry)
+
+
+@dataclass(frozen=True)
+class SceneFeatures:
+    """What a question is read against: f_P (B, N, D) and the middle level (B, N2, D) at positions (B, N2, 3)."""
+
+    dense: Tensor
+    scene: Tensor
+    positions: Tensor
+    scene_valid: Tensor
+
+
+class SegPoint(nn.Module):
+    """Encoder, GEM, GFP, γ and reader. The LLM is `segpoint.network.language.PointLanguageModel`, kept beside it.
+
+    language_width: H, the LLM's hidden size.
+    """
+
+    def __init__(self, config: BundleConfig, language_width: int) -> None:
+        super().__init__()
+        self.config = config
+        encoder, gem, gfp = config.encoder, config.gem, config.gfp
+        shape = Uni3DShape(
+            width=encoder.width,
+            depth=encoder.depth,
+            heads=encoder.heads,
+            hidden=encoder.hidden,
+            kind=encoder.block,
+            group_channels=encoder.group_channels,
+            stem_width=encoder.stem_width,
+            embedding=0,
+        )
+        self.encoder = PointEncoder(shape, adaptation="mlp" if encoder.adaptation == "mlp" else "none")
+        self.gem = (
+            GeometricEnhancer(POINT_FEATURES, gem.widths, gem.kernel_points, radius=1.0)
+            if config.uses_geometry
+            else None
+        )
+        self.injections = (
+            nn.ModuleList(GeometricInjection(encoder.width, gem.widths[-1]) for _ in range(4)) if gem.inject else None
+        )
+        self.propagation: nn.Module = (
+            FeaturePropagation(encoder.width, language_width, gem.widths[-1], gfp.width)
+            if gfp.enabled
+            else PlainUpsampling(encoder.width, language_width, gfp.width)
+        )
+        # γ as in LISA: Linear H→H, ReLU, Linear H→D.
+        self.gamma = nn.Sequential(
+            nn.Linear(language_width, language_width), nn.ReLU(), nn.Linear(language_width, gfp.width)
+        )
+        reader = config.reader
+        self.reader = MaskReader(language_width, gfp.width, reader.layers, reader.heads) if reader.layers else None
+
+    def encode(self, inputs: PointInputs) -> PointTokens:
+        """𝒢 and ℰ: the tokens of a batch of clouds, geometry injected before each of the four blocks."""
+        geometry = None
+        if self.gem is not None:
+            geometry = self.gem(inputs.features, inputs.local, inputs.tables["kernel"], inputs.valid)  # (B, N, G)
+        patches = inputs.tables["patches"]  # (B, N1, S)
+        centres = gather(inputs.points, inputs.tables["levels"][:, : patches.shape[1]])  # (B, N1, 3)
+        patch_points = gather(inputs.points, patches) - centres.unsqueeze(2)  # (B, N1, S, 3)
+        inject = None
+        if self.injections is not None:
+            injections = self.injections
+
+            def inject(block: int, tokens: Tensor) -> Tensor:
+                return injections[block - 1](tokens, geometry, inputs.valid)
+
+        _, _, f3, f4, f5 = self.encoder(patch_points, gather(inputs.rgb, patches), centres, inject)
+        return PointTokens(f3, f4, f5, geometry)
+
+    def propagate(
+        self, tokens: PointTokens, point_hidden: Tensor | None, inputs: PointInputs, rows: Tensor | None = None
+    ) -> SceneFeatures:
+        """𝒫: features of all N points, or of ``rows`` (B, R) alone.
+
+        point_hidden: ĥ_point (B, N1, H), None in training stage 1 (no LLM).
+        """
+        if isinstance(self.propagation, FeaturePropagation):
+            dense, scene = self.propagation(
+                tokens.f3, tokens.f4, tokens.f5, point_hidden, tokens.geometry, inputs.tables, rows
+            )
+        else:
+            dense, scene = self.propagation(tokens.f5, point_hidden, inputs.tables, rows)
+        level = inputs.tables["levels"][:, : scene.shape[1]]
+        valid = inputs.valid.gather(1, level)
+        return SceneFeatures(dense, scene, gather(inputs.points, level), valid)
+
+    def read(
+        self, features: SceneFeatures, seg_hidden: Tensor, words: Tensor, word_mask: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """m̂ = ĥ_seg ⊗ f_P for Q questions a cloud.
+
+        seg_hidden: ŷ_seg (B, Q, H).   words: hidden states of the question (B, Q, T, H), word_mask (B, Q, T) bool.
+        → mask logits (B, Q, N) and presence logits (B, Q), None without a reader. The dot product is scaled by
+        1/√D (our choice: logits of order one at the start).
+        """
+        seg = self.gamma(seg_hidden)
+        presence = None
+        if self.reader is not None:
+            seg, presence = self.reader(seg, words, word_mask, features.scene, features.positions, features.scene_valid)
+        logits = seg @ features.dense.transpose(1, 2) / math.sqrt(seg.shape[-1])
+        return logits, presence

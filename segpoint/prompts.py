@@ -1,0 +1,122 @@
+"""The words around the points: task templates, the answer grammar, and what a user may type (PAPER.md, "Prompts").
+
+A prompt reads ``USER: <POINT> {question} ASSISTANT:`` and the model writes ``mug <SEG>.``, ``bowl <SEG>, mug <SEG>.``
+or ``There is no mask.`` Only this module knows those words. ``<POINT>`` and ``<SEG>`` never pass through a tokenizer:
+the network puts point tokens and its own ``<SEG>`` vector in their places, so the same letters typed by a user are
+plain text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from segpoint.errors import SegPointError
+
+POINT = "<POINT>"
+SEG = "<SEG>"
+NO_MASK = "There is no mask."
+
+# The first template of each task is the paper's; the others are ours, mixed in while training for diversity.
+SEMANTIC_TEMPLATES = (
+    "Can you segment the {category} category in this point cloud?",
+    "Please segment the {category} in this point cloud.",
+    "Where is the {category}? Please output segmentation mask.",
+    "Mark every {category} in this point cloud.",
+)
+SEMANTIC_ALL_TEMPLATES = (
+    "Can you segment all categories in this point cloud in the alphabetical order of the categories? "
+    "The categories are {categories}.",
+    "Please output the segmentation masks of {categories} in the alphabetical order of the categories.",
+)
+REFERRING_TEMPLATES = (
+    "Can you segment the object {description} in this point cloud?",
+    "Please segment {description}.",
+    "Which points belong to {description}? Please output segmentation mask.",
+    "Find {description} in this point cloud and output its mask.",
+)
+_REQUEST = "Please output segmentation mask."
+
+
+def semantic_question(category: str, variant: int = 0) -> str:
+    """Ask for every point of one category; ``variant`` picks a template (modulo their number)."""
+    return _pick(SEMANTIC_TEMPLATES, variant).format(category=category)
+
+
+def semantic_all_question(categories: Sequence[str], variant: int = 0) -> str:
+    """Ask for all masks at once; the categories are written into the prompt in alphabetical order."""
+    return _pick(SEMANTIC_ALL_TEMPLATES, variant).format(categories=", ".join(sorted(categories)))
+
+
+def referring_question(description: str, variant: int = 0) -> str:
+    """Ask for the object that a noun phrase ("the red mug on the left") describes."""
+    return _pick(REFERRING_TEMPLATES, variant).format(description=description)
+
+
+def instruction_question(text: str) -> str:
+    """Ask in the user's own words: the text as it is (closed with a full stop if it lacks one) and the request."""
+    text = text.strip()
+    stop = "" if text and unicodedata.category(text[-1]) == "Po" else "."
+    return f"{text}{stop} {_REQUEST}"
+
+
+def answer(categories: Sequence[str]) -> str:
+    """What the model should write: ``"mug <SEG>."``, ``"bowl <SEG>, mug <SEG>."``, or :data:`NO_MASK` for none."""
+    return ", ".join(f"{category} {SEG}" for category in categories) + "." if categories else NO_MASK
+
+
+def parse_answer(text: str) -> list[str]:
+    """The category in front of every ``<SEG>``, in order; empty for :data:`NO_MASK` and for words without ``<SEG>``."""
+    return [words.strip(" ,.;:\n\t") for words in text.split(SEG)[:-1]]
+
+
+def split_prompt(question: str) -> tuple[str, str]:
+    """The text before and after the ``<POINT>`` tokens: ``("USER: ", " {question} ASSISTANT:")``."""
+    return "USER: ", f" {question} ASSISTANT:"
+
+
+def normalise(text: str) -> str:
+    """One line of NFC text: control characters (NUL, newlines, tabs) and runs of white space become one space.
+
+    Characters that only steer the layout of text (zero-width joiners inside emoji, say) are kept; lone surrogates,
+    which no encoder accepts, become question marks.
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in unicodedata.normalize("NFC", text))
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def count_words(text: str) -> int:
+    """White-space separated words: no tokenizer makes fewer tokens than that."""
+    return len(text.split())
+
+
+def check_instruction(text: str, limit: int, count_tokens: Callable[[str], int] = count_words) -> str:
+    """The user's instruction, normalised, or an error that says what is wrong with it.
+
+    Args:
+        text: what the user typed.
+        limit: the most tokens allowed (the bundle's limit).
+        count_tokens: the tokenizer's count. Without a tokenizer at hand words are counted, a lower bound: what is
+            refused then is certainly too long, what is let through is checked again where the tokenizer is.
+
+    Raises:
+        SegPointError: not a string, nothing but white space, or more than ``limit`` tokens.
+    """
+    if not isinstance(text, str):
+        raise SegPointError(f"an instruction is a string such as 'pick up the mug', got {type(text).__name__}")
+    clean = normalise(text)
+    if not clean:
+        raise SegPointError("the instruction is empty: say what to find, for example 'pick up the mug'")
+    count = count_tokens(clean)
+    if count > limit:
+        raise SegPointError(
+            f"the instruction has {count} tokens ({len(clean)} characters) and at most {limit} tokens are allowed: "
+            "shorten it"
+        )
+    return clean
+
+
+def _pick(templates: tuple[str, ...], variant: int) -> str:
+    return templates[variant % len(templates)]

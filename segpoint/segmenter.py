@@ -1,0 +1,208 @@
+"""`Segmenter`: a cloud and a sentence in, the points that the sentence means out. The whole method in one function."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from segpoint.cloud import Cloud, prepare
+from segpoint.config import BundleConfig, default_bundle
+from segpoint.errors import SegPointError
+from segpoint.instances import Instance, separate
+from segpoint.network.inputs import collate
+from segpoint.network.language import Answer, PointLanguageModel, Prefix, load_language
+from segpoint.network.segpoint import SceneFeatures, SegPoint
+from segpoint.prompts import NO_MASK, instruction_question
+
+WEIGHTS = "model.safetensors"
+BACKENDS = ("auto", "torch")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The answer to one instruction.
+
+    mask: (M,) bool, the points meant; score: (M,) float32 in [0, 1]; both for every point of the input, False and 0
+    where a point is NaN or out of range.   answer: what the LLM wrote.   presence: how sure the model is that there is
+    a target at all.   instances: separate targets, best first, in the input's frame.   timings: seconds per stage;
+    what instructions on one cloud share is in each.
+    """
+
+    mask: np.ndarray
+    score: np.ndarray
+    answer: str
+    presence: float
+    instances: list[Instance]
+    timings: dict[str, float]
+
+
+class Segmenter:
+    """A loaded bundle. Not thread-safe: one at a time."""
+
+    def __init__(
+        self, config: BundleConfig, network: SegPoint, language: PointLanguageModel, device: str = "cpu"
+    ) -> None:
+        self.config = config
+        self.network = network.to(device).eval()
+        self.language = language.to(device).eval()
+        self.device = device
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: str | Path | None = None,
+        backend: str = "auto",
+        device: str = "auto",
+        threshold: float | None = None,
+    ) -> Segmenter:
+        """Load a bundle folder (None: the one that ships) and its backbone (`segpoint setup` puts that in place).
+
+        backend: "auto" or "torch".   device: "auto", "cpu", "cuda", ….   threshold: instead of the bundle's
+        mask_threshold.   Raises `SegPointError` where a file is missing, damaged or of another shape.
+        """
+        if backend not in BACKENDS:
+            raise SegPointError(f"backend must be one of {BACKENDS}, got {backend!r}")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        folder = Path(bundle) if bundle else default_bundle()
+        config = BundleConfig.load(folder)
+        if threshold is not None:
+            config = replace(config, mask_threshold=threshold)
+        state = _read_weights(folder / WEIGHTS)
+        language = load_language(config, "float32" if device == "cpu" else "bfloat16")
+        network = SegPoint(config, language.hidden_size)
+        try:
+            network.load_state_dict(_part(state, "network."))
+            language.load_trained(_part(state, "language."))
+        except RuntimeError as error:
+            raise SegPointError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from error
+        return cls(config, network, language, device)
+
+    def segment(
+        self, xyz: np.ndarray, instruction: str, rgb: np.ndarray | None = None, frame: str = "optical"
+    ) -> Segmentation:
+        """The points of a cloud that an instruction means.
+
+        xyz: (M, 3) float metres, NaN rows allowed.   rgb: (M, 3) uint8 or None.   frame: "optical" (x right, y down,
+        z forward) or "body" (x forward, y left, z up).   Raises `SegPointError` for input that cannot be used.
+        """
+        return self.segment_many(xyz, [instruction], rgb, frame)[0]
+
+    @torch.inference_mode()
+    def segment_many(
+        self, xyz: np.ndarray, instructions: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
+    ) -> list[Segmentation]:
+        """As `segment`, for many instructions about one cloud: the cloud is encoded once."""
+        clock = Stopwatch()
+        questions = [instruction_question(self.language.check_instruction(text)) for text in instructions]
+        xyz = np.asarray(xyz)
+        cloud = prepare(xyz, rgb, frame, self.config.cloud)
+        clock.lap("cloud")
+        inputs = collate([cloud], self.config).to(self.device)
+        clock.lap("neighbourhoods")
+        tokens = self.network.encode(inputs)  # 𝒢 and ℰ: g_f, f_3, f_4, f_5
+        clock.lap("encoder")
+        prefix = self.language.encode_points(tokens.f5)  # ℱ reads the points once: ĥ_point and the KV cache
+        clock.lap("llm_points")
+        features = self.network.propagate(tokens, prefix.point_hidden, inputs)  # 𝒫: f_P
+        clock.lap("propagation")
+        shared = dict(clock.laps)
+        return [self._answer(xyz, cloud, prefix, features, question, shared) for question in questions]
+
+    def semantic(
+        self, xyz: np.ndarray, classes: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
+    ) -> np.ndarray:
+        """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none."""
+        if not classes:
+            raise SegPointError("semantic needs at least one class name, got an empty list")
+        answers = self.segment_many(xyz, [f"all the {name} points" for name in classes], rgb, frame)
+        scores = np.stack([np.where(answer.mask, answer.score, 0.0) for answer in answers])
+        return np.where(scores.max(axis=0) > 0, scores.argmax(axis=0), -1)
+
+    def _answer(
+        self,
+        xyz: np.ndarray,
+        cloud: Cloud,
+        prefix: Prefix,
+        features: SceneFeatures,
+        question: str,
+        shared: dict[str, float],
+    ) -> Segmentation:
+        clock = Stopwatch(shared)
+        answer = self.language.answer(prefix, question)
+        clock.lap("llm_answer")
+        logits, sure = read_answer(self.network, answer, features)
+        score = logits.sigmoid().cpu().numpy()
+        presence = 1.0 if sure is None else float(sure.sigmoid())
+        clock.lap("mask")
+        written = answer.text
+        if presence < self.config.presence_threshold:
+            written, score = NO_MASK, np.zeros_like(score)
+        found = (score > self.config.mask_threshold) & cloud.valid
+        raw_score = cloud.to_raw(score)
+        mask = cloud.to_raw(found, False)
+        instances = separate(
+            xyz,
+            mask,
+            raw_score,
+            distance=max(self.config.cluster_m, 2.5 * cloud.voxel_m),
+            min_points=self.config.cluster_points,
+            up=cloud.up,
+        )
+        clock.lap("instances")
+        return Segmentation(mask, raw_score, written, presence, instances, clock.total())
+
+
+def read_answer(network: SegPoint, answer: Answer, features: SceneFeatures) -> tuple[Tensor, Tensor | None]:
+    """Mask logits (N,) and presence logit () of what the LLM wrote about one cloud.
+
+    Several <SEG> are merged into one mask (the paper's rule for many targets); none is a mask of −∞. Presence is read
+    off the question, before the answer (None without a reader).
+    """
+    words = answer.question_hidden[None, None]  # (1, 1, T, H)
+    everywhere = torch.ones(words.shape[:3], dtype=torch.bool, device=words.device)
+    _, presence = network.read(features, words[:, :, -1], words, everywhere)
+    segs = len(answer.seg_hidden)
+    if segs == 0:
+        logits = features.dense.new_full(features.dense.shape[1:2], -torch.inf)
+    else:
+        many = words.expand(1, segs, -1, -1)
+        logits = network.read(features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1))[0][0].amax(dim=0)
+    return logits.float(), None if presence is None else presence[0, 0].float()
+
+
+class Stopwatch:
+    """Seconds per stage, each lap from the end of the one before."""
+
+    def __init__(self, laps: dict[str, float] | None = None) -> None:
+        self.laps = dict(laps or {})
+        self.since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self.since
+        self.since = now
+
+    def total(self) -> dict[str, float]:
+        return {**self.laps, "total": sum(self.laps.values())}
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise SegPointError(f"no weights at {path}; the bundle is incomplete, get it again")
+    try:
+        return {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+    except SafetensorError as error:
+        raise SegPointError(f"{path} is not a whole safetensors file ({error}); get the bundle again") from error
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

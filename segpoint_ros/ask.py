@@ -1,0 +1,174 @@
+"""``segpoint-ask``: ask a running node about a recorded cloud, over DDS, as a robot's own nodes would.
+
+    ros2 run segpoint_ros segpoint-ask scene.pcd "pick up the mug" --out labelled.pcd
+
+Publishes the instruction and the cloud, stamped with the present, waits for the labelled cloud, the markers and the
+answer that belong to it, and stops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header, String
+from visualization_msgs.msg import Marker, MarkerArray
+
+from segpoint.errors import SegPointError
+from segpoint.files import PointFile, read_points, write_points
+from segpoint_ros.node import RELIABLE, SENSOR
+from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud
+
+SETTLE_S = 0.5  # for the node to find this process, too, once this one has found the node
+AGAIN_S = 15.0  # a best-effort cloud may be lost; asking again sooner would only replace one that is being worked on
+
+
+class Asker(Node):
+    """Publishes one cloud and one instruction to the node named ``target`` and collects what comes back.
+
+    ``reply`` holds the messages of the cloud that was answered, by "points", "markers" and "answer".
+    """
+
+    def __init__(self, target: str, cloud: PointCloud2, instruction: str) -> None:
+        super().__init__("segpoint_ask")
+        self._cloud, self._instruction = cloud, String(data=instruction)
+        self._points = self.create_publisher(PointCloud2, f"{target}/input/points", SENSOR)
+        self._words = self.create_publisher(String, "instruction", RELIABLE)
+        self._listeners = [
+            self.create_subscription(PointCloud2, f"{target}/output/points", self._on_points, RELIABLE),
+            self.create_subscription(MarkerArray, f"{target}/output/markers", self._on_markers, RELIABLE),
+            self.create_subscription(String, f"{target}/output/answer", self._on_answer, RELIABLE),
+        ]
+        self.reply: dict[str, Any] = {}
+        self.asked_at = 0.0  # time.monotonic() of the last cloud sent
+        self.answered_at = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the node is there and both sides have found each other on all five topics."""
+        heard = self._points.get_subscription_count() and self._words.get_subscription_count()
+        return bool(heard) and all(self.count_publishers(listener.topic_name) for listener in self._listeners)
+
+    @property
+    def answered(self) -> bool:
+        return len(self.reply) == len(self._listeners)
+
+    def ask(self) -> None:
+        """Send the instruction and the cloud, with the time of now as its stamp."""
+        self.reply.clear()
+        self._words.publish(self._instruction)
+        self._cloud.header.stamp = self.get_clock().now().to_msg()
+        self.asked_at = time.monotonic()
+        self._points.publish(self._cloud)
+
+    def _on_points(self, message: PointCloud2) -> None:
+        self._keep("points", message, message.header)
+
+    def _on_markers(self, message: MarkerArray) -> None:
+        self._keep("markers", message, message.markers[0].header)
+
+    def _on_answer(self, message: String) -> None:
+        self._keep("answer", message, None)
+
+    def _keep(self, name: str, message: Any, header: Header | None) -> None:
+        if header is None or header.stamp == self._cloud.header.stamp:
+            self.reply[name] = message
+            self.answered_at = time.monotonic()
+
+
+def ask(node: Asker, patience: float) -> None:
+    """Ask until an answer is complete. Raises SegPointError after ``patience`` seconds, saying how far it came."""
+    give_up = time.monotonic() + patience
+    while not node.connected:
+        rclpy.spin_once(node, timeout_sec=0.1)
+        if time.monotonic() > give_up:
+            raise SegPointError(f"no active node was found in {patience:.0f} s: has it another name or ROS_DOMAIN_ID?")
+    settled = time.monotonic() + SETTLE_S
+    while time.monotonic() < settled:
+        rclpy.spin_once(node, timeout_sec=0.1)
+    node.ask()
+    while not node.answered:
+        rclpy.spin_once(node, timeout_sec=0.1)
+        if time.monotonic() > give_up:
+            came = ", ".join(sorted(node.reply)) or "nothing"
+            raise SegPointError(
+                f"{came} came back in {patience:.0f} s: see the node's log, or where it got no cloud, README, Transport"
+            )
+        if time.monotonic() > node.asked_at + AGAIN_S and not node.reply:
+            node.ask()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command. Returns 0, or 2 where the input is bad or no answer came."""
+    parser = argparse.ArgumentParser(prog="segpoint-ask", description="Ask a running segpoint node about a point file.")
+    parser.add_argument("file", metavar="FILE", help="a .pcd, .ply or .npz file")
+    parser.add_argument("instruction", metavar="INSTRUCTION", help='for example "pick up the mug"')
+    parser.add_argument("--node", default="/segpoint", help="the node's full name (default: /segpoint)")
+    parser.add_argument("--frame-id", default="camera_optical_frame",
+                        help="the cloud's frame_id; its name tells the node the axes: optical or body")  # fmt: skip
+    parser.add_argument("--out", metavar="FILE", help="write the labelled cloud (.pcd, .ply or .npz)")
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (default: 60)")
+    parser.add_argument("--json", action="store_true", help="print the reply as JSON")
+    args = parser.parse_args(argv)
+    try:
+        points = read_points(args.file)
+        reply = _ask_node(points, args)
+    except SegPointError as error:
+        print(f"segpoint-ask: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(json.dumps(reply) if args.json else _as_text(reply))
+    return 0
+
+
+def _ask_node(points: PointFile, args: argparse.Namespace) -> dict[str, Any]:
+    cloud = make_cloud(Header(frame_id=args.frame_id), points.xyz, points.rgb, points.width, points.height)
+    rclpy.init(args=[])
+    node = Asker(args.node.rstrip("/"), cloud, args.instruction)
+    try:
+        ask(node, args.timeout)
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    if args.out:
+        _write(Path(args.out), node.reply["points"])
+    return {
+        "answer": node.reply["answer"].data,
+        "targets": [_box(marker) for marker in node.reply["markers"].markers if marker.ns == "box"],
+        "latency_s": node.answered_at - node.asked_at,
+    }
+
+
+def _write(path: Path, message: PointCloud2) -> None:
+    """The labelled cloud as a file: its points in their order, highlighted, with label and score."""
+    cloud, fields = read_cloud(message), points_of(message)
+    added = {name: fields[name].reshape(-1) for name in ("label", "score")}
+    write_points(path, cloud.xyz.astype(np.float32), cloud.rgb, added, message.width, message.height)
+
+
+def _box(marker: Marker) -> dict[str, list[float]]:
+    centre, size, turn = marker.pose.position, marker.scale, marker.pose.orientation
+    return {
+        "centre": [centre.x, centre.y, centre.z],
+        "size": [size.x, size.y, size.z],
+        "orientation": [turn.x, turn.y, turn.z, turn.w],
+    }
+
+
+def _as_text(reply: dict[str, Any]) -> str:
+    lines = [f"answer   {reply['answer']}"]
+    for number, box in enumerate(reply["targets"], start=1):
+        centre = ", ".join(f"{value:+.3f}" for value in box["centre"])
+        lines.append(f"target {number} centre ({centre}) m, size {' × '.join(f'{v:.3f}' for v in box['size'])} m")
+    return "\n".join([*lines, f"latency  {reply['latency_s']:.2f} s"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""The node: a cloud and a sentence come in, the labelled cloud, markers of the targets and the answer go out.
+
+| topic | type | |
+|---|---|---|
+| ``~/input/points`` | sensor_msgs/PointCloud2 | best effort, the newest only |
+| ``instruction`` | std_msgs/String | stands until the next one; empty asks nothing |
+| ``~/output/points`` | sensor_msgs/PointCloud2 | the input with ``label``, ``score`` and highlighted colour |
+| ``~/output/markers`` | visualization_msgs/MarkerArray | a box and a text for each target |
+| ``~/output/answer`` | std_msgs/String | what the language model wrote |
+| ``/diagnostics`` | diagnostic_msgs/DiagnosticArray | once a second, in every state |
+
+Callbacks only store; `Worker` does the work. Whatever a message holds, the node says what is wrong with it and lives.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
+
+from segpoint.errors import SegPointError
+from segpoint.prompts import parse_answer
+from segpoint_ros import parameters
+from segpoint_ros.diagnostics import Complaints, Health, diagnostic_array, kind_of
+from segpoint_ros.markers import target_markers
+from segpoint_ros.pointcloud2 import label_cloud, read_cloud
+from segpoint_ros.worker import Worker
+
+if TYPE_CHECKING:
+    from segpoint import Segmentation, Segmenter
+
+SENSOR = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+STOP_WITHIN = 1.5  # seconds that deactivating waits for a computation under way
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the worker found in one cloud."""
+
+    message: PointCloud2
+    frame: str
+    found: Segmentation
+    started: float  # time.perf_counter()
+    read: float  # seconds
+
+
+class SegPointNode(LifecycleNode):
+    """``segpoint``: loads the model when configured; subscribes, computes and publishes while active."""
+
+    def __init__(self) -> None:
+        super().__init__("segpoint")
+        self._health = Health()
+        self._complaints = Complaints()
+        self._segmenter: Segmenter | None = None
+        self._worker: Worker[PointCloud2, Answer] | None = None
+        self._computing = threading.Lock()  # a Segmenter does one thing at a time, also after a hasty deactivation
+        self._inputs: list = []
+        self._outputs: list = []
+        self._instruction = ""
+        self._settings = parameters.Parameters()
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._settings = parameters.declare(self)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
+        # By the machine's clock: with use_sim_time a paused simulation must not silence the node.
+        self.create_timer(1.0, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def autostart(self) -> None:
+        """Configure and activate, where the parameter says so."""
+        if self._settings.autostart and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        started = time.perf_counter()
+        values = self._settings
+        try:
+            from segpoint import Segmenter  # torch and transformers: seconds
+
+            self._segmenter = Segmenter.from_bundle(values.model or None, values.backend, values.device)
+        except Exception as error:  # noqa: BLE001  a wrong driver or a damaged file must not take the node down
+            self._fail("the model cannot be loaded", error, fatal=True)
+            return TransitionCallbackReturn.FAILURE
+        self._points_out = self.create_lifecycle_publisher(PointCloud2, "~/output/points", RELIABLE)
+        self._markers_out = self.create_lifecycle_publisher(MarkerArray, "~/output/markers", RELIABLE)
+        self._answer_out = self.create_lifecycle_publisher(String, "~/output/answer", RELIABLE)
+        self._outputs = [self._points_out, self._markers_out, self._answer_out]
+        self._instruction = values.instruction.strip()
+        self._health.recovered()
+        self._health.note(model=values.model or "the one that ships")
+        self.get_logger().info(f"model loaded in {time.perf_counter() - started:.1f} s")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._worker = Worker(
+            answer=self._answer,
+            deliver=self._deliver,
+            wanted=lambda: any(output.get_subscription_count() for output in self._outputs),
+            failed=self._on_failure,
+            skipped=lambda why: self._health.count(f"skipped: {why}"),
+        )
+        self._worker.instruct(self._instruction)
+        self._health.note(instruction=self._instruction)
+        self._inputs = [
+            self.create_subscription(PointCloud2, "~/input/points", self._on_points, SENSOR),
+            self.create_subscription(String, "instruction", self._on_instruction, RELIABLE),
+        ]
+        self.get_logger().info(
+            f"listening to {self._inputs[0].topic_name} and {self._inputs[1].topic_name}"
+            + (f", asked for {self._instruction!r}" if self._instruction else "")
+        )
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop_work()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop_work()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._complain("transition", f"leaving {state.label} failed; the node is unconfigured now", fatal=True)
+        self._stop_work()
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _stop_work(self) -> bool:
+        """No more input, no more output. False where a computation is still running out of sight."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs = []
+        worker, self._worker = self._worker, None
+        return worker is None or worker.stop(STOP_WITHIN)
+
+    def _release(self) -> None:
+        for output in self._outputs:
+            self.destroy_lifecycle_publisher(output)
+        self._outputs = []
+        self._segmenter = None
+
+    # Callbacks: store and return
+
+    def _on_points(self, message: PointCloud2) -> None:
+        self._health.count("received")
+        if self._worker is not None:
+            self._worker.offer(message)
+
+    def _on_instruction(self, message: String) -> None:
+        self._instruction = message.data.strip()
+        self._health.note(instruction=self._instruction[:200])
+        if self._instruction:
+            self.get_logger().info(f"asked for {self._instruction[:200]!r}")
+        else:
+            self._complain("empty instruction", "the instruction is empty: nothing is asked until the next one")
+        if self._worker is not None:
+            self._worker.instruct(self._instruction)
+
+    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        reason = parameters.refusal(changes, configured=self._segmenter is not None)
+        if not reason:
+            self._settings = parameters.changed(self._settings, changes)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _tick(self) -> None:
+        if self._worker is not None:
+            self._worker.look_again()
+        state = "active" if self._worker else "inactive" if self._segmenter else "unconfigured"
+        summary = "active, but nothing is asked" if self._worker and not self._instruction else state
+        status = self._health.status(self.get_fully_qualified_name().lstrip("/"), state, summary)
+        self._diagnostics.publish(diagnostic_array(self.get_clock().now().to_msg(), status))
+
+    # In the worker's thread
+
+    def _answer(self, message: PointCloud2, instruction: str) -> Answer:
+        started = time.perf_counter()
+        self._check_age(message)
+        frame = frame_of(message.header.frame_id, self._settings.frame)
+        cloud = read_cloud(message)
+        read = time.perf_counter() - started
+        segmenter = self._segmenter
+        assert segmenter is not None  # there is a worker only while there is a model
+        with self._computing:
+            found = segmenter.segment(cloud.xyz, instruction, rgb=cloud.rgb, frame=frame)
+        return Answer(message, frame, found, started, read)
+
+    def _deliver(self, answer: Answer) -> None:
+        started = time.perf_counter()
+        found, header = answer.found, answer.message.header
+        if self._points_out.get_subscription_count():
+            label = target_labels(found)
+            self._points_out.publish(label_cloud(answer.message, label, found.score, answer.frame))
+        if self._markers_out.get_subscription_count():
+            name = ", ".join(dict.fromkeys(parse_answer(found.answer)))
+            self._markers_out.publish(
+                target_markers(header, found.instances, name, answer.frame, self._settings.marker_lifetime)
+            )
+        self._answer_out.publish(String(data=found.answer))
+        ended = time.perf_counter()
+        self._health.count("answered")
+        self._health.note(answer=found.answer, targets=len(found.instances), age_s=_seconds(self._age(answer.message)))
+        self._health.time(
+            {"read": answer.read, **found.timings, "publish": ended - started, "total": ended - answer.started}
+        )
+
+    def _age(self, message: PointCloud2) -> float | None:
+        """Seconds since the cloud was taken; None where it has no stamp."""
+        stamp = Time.from_msg(message.header.stamp)
+        return (self.get_clock().now().nanoseconds - stamp.nanoseconds) / 1e9 if stamp.nanoseconds else None
+
+    def _check_age(self, message: PointCloud2) -> None:
+        age, limit = self._age(message), self._settings.max_age
+        if limit and age is not None and age > limit:
+            raise SegPointError(f"the cloud is {age:.1f} s old and max_age is {limit:.1f} s; is the clock the same?")
+
+    def _on_failure(self, error: Exception) -> None:
+        self._health.count("refused")
+        self._fail("no answer for this cloud", error)
+
+    def _fail(self, what: str, error: Exception, fatal: bool = False) -> None:
+        """Tell of an exception: bad input in one line, anything else with its traceback."""
+        if isinstance(error, SegPointError):
+            self._complain(kind_of(error), f"{what}: {error}", fatal=fatal)
+        else:
+            detail = "\n" + "".join(traceback.format_exception(error))
+            self._complain(kind_of(error), f"{what}: {type(error).__name__}: {error}", detail, fatal)
+
+    def _complain(self, kind: str, message: str, detail: str = "", fatal: bool = False) -> None:
+        self._health.trouble(message, fatal)
+        said = self._complaints.let_through(kind, message)
+        if said is not None:
+            (self.get_logger().error if fatal else self.get_logger().warning)(said + detail)
+
+
+def frame_of(frame_id: str, setting: str) -> str:
+    """ "optical" or "body": the parameter ``frame``, where "auto" goes by the frame's name (REP 103)."""
+    if setting != "auto":
+        return setting
+    return "optical" if frame_id.endswith(("optical", "optical_frame")) else "body"
+
+
+def target_labels(found: Segmentation) -> np.ndarray:
+    """(M,) uint32: 0 is no target, k the k-th target."""
+    label = np.zeros(len(found.mask), np.uint32)
+    for number, instance in enumerate(found.instances, start=1):
+        label[instance.indices] = number
+    return label
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until it is told to stop. Returns the exit code; 2 where a parameter is wrong."""
+    rclpy.init(args=args)
+    node = None
+    finished = True
+    try:
+        node = SegPointNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        node.autostart()
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ParameterException as error:
+        print(f"segpoint: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if node is not None:
+            finished = node._stop_work()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    if not finished:
+        sys.stderr.flush()
+        os._exit(0)  # a computation cannot be interrupted, and unloading torch under it crashes
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

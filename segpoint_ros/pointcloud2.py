@@ -1,0 +1,265 @@
+"""PointCloud2 messages and arrays: what a cloud holds, seen without copies, and the same cloud with labels in it.
+
+A message is bytes: ``height`` rows of ``row_step`` bytes, each with ``width`` points of ``point_step`` bytes, in which
+every field has an offset, a type and a byte order. NumPy describes exactly that (a strided array of a structured
+dtype), so nothing here loops over points.
+"""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from segpoint.errors import SegPointError
+
+HIGHLIGHT = (255, 64, 32)  # orange red: rare on tables, seen on grey
+HIGHLIGHT_STRENGTH = 0.7  # the rest is the point's own colour, so that its shading stays visible
+
+_TYPES = {
+    PointField.INT8: "i1",
+    PointField.UINT8: "u1",
+    PointField.INT16: "i2",
+    PointField.UINT16: "u2",
+    PointField.INT32: "i4",
+    PointField.UINT32: "u4",
+    PointField.FLOAT32: "f4",
+    PointField.FLOAT64: "f8",
+}
+_PACKED = {PointField.FLOAT32, PointField.UINT32, PointField.INT32}  # what 0xAARRGGBB travels in
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The points of a message, row by row; M = width · height.
+
+    xyz: (M, 3) float32, or float64 where the message has float64 (map coordinates need it). NaN rows are kept.
+    rgb: (M, 3) uint8, or None where the message has no colour.
+    """
+
+    xyz: np.ndarray
+    rgb: np.ndarray | None
+
+
+def read_cloud(message: PointCloud2) -> Cloud:
+    """Coordinates and colour of a message, each copied once into a compact array.
+
+    Colour is a packed ``rgb`` or ``rgba`` (float32 or 32-bit integer) or the three uint8 fields ``r``, ``g``, ``b``.
+    Raises `SegPointError` where x, y or z is missing or no real number, where a field does not fit into a point, or
+    where there is less data than the header says.
+    """
+    points = points_of(message)
+    missing = [axis for axis in "xyz" if axis not in (points.dtype.names or ())]
+    if missing:
+        raise SegPointError(
+            f"the cloud has no field {', '.join(missing)}: expected float32 or float64 x, y, z, "
+            f"got {[field.name for field in message.fields]}"
+        )
+    kinds = {axis: points.dtype[axis] for axis in "xyz"}
+    if any(kind.shape or kind.kind != "f" for kind in kinds.values()):
+        found = ", ".join(f"{axis}: {kind}" for axis, kind in kinds.items())
+        raise SegPointError(f"expected x, y, z to be one float32 or float64 each, got {found}")
+    wide = any(kind.itemsize == 8 for kind in kinds.values())
+    xyz = np.empty((*points.shape, 3), np.float64 if wide else np.float32)
+    for column, axis in enumerate("xyz"):
+        xyz[..., column] = points[axis]
+    colour = _colour(message, points)
+    return Cloud(xyz.reshape(-1, 3), None if colour is None else np.ascontiguousarray(colour).reshape(-1, 3))
+
+
+def points_of(message: PointCloud2) -> np.ndarray:
+    """The message's points as a (height, width) structured array that looks into ``message.data``: nothing is copied.
+
+    Fields without a name and repeats of a name are left out (drivers use them for padding).
+    Raises `SegPointError` where the layout contradicts itself or the data ends early.
+    """
+    order = ">" if message.is_bigendian else "<"
+    names, formats, offsets = [], [], []
+    for field in message.fields:
+        if not field.name or field.name in names:
+            continue
+        if field.datatype not in _TYPES:
+            raise SegPointError(f"field {field.name} has datatype {field.datatype}; expected one of {sorted(_TYPES)}")
+        kind = np.dtype(order + _TYPES[field.datatype])
+        count = max(field.count, 1)  # some drivers leave it at 0
+        if field.offset + kind.itemsize * count > message.point_step:
+            raise SegPointError(
+                f"field {field.name} ends at byte {field.offset + kind.itemsize * count} of a point, "
+                f"but point_step is {message.point_step}"
+            )
+        names.append(field.name)
+        formats.append(kind if count == 1 else (kind, (count,)))
+        offsets.append(field.offset)
+    dtype = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": message.point_step})
+    return _view(message, dtype)
+
+
+def label_cloud(
+    message: PointCloud2,
+    label: np.ndarray,
+    score: np.ndarray,
+    frame: str = "body",
+    highlight: tuple[int, int, int] = HIGHLIGHT,
+) -> PointCloud2:
+    """The same cloud with what was found in it.
+
+    Every field and byte of each point stays, in the same header, order and shape; padding between rows goes. Added,
+    or overwritten where the input has them in that type: ``label`` uint32 and ``score`` float32. A field of one of
+    these names in another type is kept as ``input_label`` / ``input_score``. Points with a label are highlighted in
+    the packed colour; without one, ``rgb`` is added: the cloud's r, g, b, else grey by intensity, else by height.
+
+    label: (M,) uint32, 0 is no target.   score: (M,) float32.   frame: "optical" or "body", says what height is.
+    """
+    points = points_of(message)
+    fields, step = _output_fields(message)
+    target = label.reshape(points.shape) > 0
+
+    data = array.array("B", bytes(1)) * (points.size * step)
+    every_byte = np.dtype((np.uint8, (message.point_step,)))
+    np.frombuffer(data, np.uint8).reshape(*points.shape, step)[..., : message.point_step] = _view(message, every_byte)
+    out = PointCloud2(
+        header=message.header,
+        height=points.shape[0],
+        width=points.shape[1],
+        fields=fields,
+        is_bigendian=message.is_bigendian,
+        point_step=step,
+        row_step=step * points.shape[1],
+        data=data,
+        is_dense=message.is_dense,
+    )
+    labelled = points_of(out)
+    labelled["label"] = label.reshape(points.shape)
+    labelled["score"] = score.reshape(points.shape)
+    if points.size:
+        packed = _packed_colour(fields)
+        assert packed is not None  # _output_fields saw to it
+        colour = _channels(out, packed)
+        if _packed_colour(message.fields) is None:
+            own = _colour(message, points)
+            colour[...] = _grey(points, frame)[..., None] if own is None else own
+        colour[target] = (
+            HIGHLIGHT_STRENGTH * np.asarray(highlight) + (1 - HIGHLIGHT_STRENGTH) * colour[target]
+        ).astype(np.uint8)
+    return out
+
+
+def make_cloud(
+    header: Header, xyz: np.ndarray, rgb: np.ndarray | None = None, width: int | None = None, height: int = 1
+) -> PointCloud2:
+    """A message of float32 x, y, z and, where given, packed float32 ``rgb``: 16 bytes a point.
+
+    xyz: (M, 3).   rgb: (M, 3) uint8.   width, height: of an organised cloud, width · height = M.
+    """
+    names: Sequence[str] = ("x", "y", "z") if rgb is None else ("x", "y", "z", "rgb")
+    step = 4 * len(names)
+    data = array.array("B", bytes(1)) * (len(xyz) * step)
+    values = np.frombuffer(data, "<f4").reshape(len(xyz), len(names))
+    values[:, :3] = xyz
+    if rgb is not None:
+        np.frombuffer(data, np.uint8).reshape(len(xyz), step)[:, 12:15] = rgb[:, ::-1]
+    width = len(xyz) if width is None else width
+    return PointCloud2(
+        header=header,
+        height=height,
+        width=width,
+        fields=[PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, n in enumerate(names)],
+        is_bigendian=False,
+        point_step=step,
+        row_step=step * width,
+        data=data,
+        is_dense=bool(np.isfinite(xyz).all()),
+    )
+
+
+def _layout(message: PointCloud2) -> tuple[int, int, int]:
+    """Height, width and bytes from row to row, once the data is known to reach that far."""
+    height, width, step, row_step = message.height, message.width, message.point_step, message.row_step
+    if not height * width:
+        return height, width, 0
+    row = width * step
+    if height == 1 or row_step == 0:
+        row_step = row  # with one row its step says nothing, and many a driver leaves it wrong
+    if not 0 < row <= row_step:
+        raise SegPointError(f"row_step is {row_step}, but a row has {width} points of {step} bytes")
+    needed = (height - 1) * row_step + row
+    if len(message.data) < needed:
+        raise SegPointError(
+            f"the cloud's data ends early: {width} × {height} points of {step} bytes need {needed} bytes, "
+            f"got {len(message.data)}"
+        )
+    return height, width, row_step
+
+
+def _output_fields(message: PointCloud2) -> tuple[list[PointField], int]:
+    """The fields of the labelled cloud and its point_step."""
+    wanted = {"label": PointField.UINT32, "score": PointField.FLOAT32}
+    fields, step = [], message.point_step
+    for field in message.fields:
+        name = field.name
+        if name in wanted:
+            if field.datatype == wanted[name] and field.count <= 1:
+                del wanted[name]
+            else:
+                name = f"input_{name}"
+        fields.append(PointField(name=name, offset=field.offset, datatype=field.datatype, count=max(field.count, 1)))
+    if _packed_colour(message.fields) is None:
+        wanted = {"rgb": PointField.FLOAT32, **wanted}
+    step += -step % 4 if wanted else 0
+    for name, datatype in wanted.items():
+        fields.append(PointField(name=name, offset=step, datatype=datatype, count=1))
+        step += 4
+    return fields, step
+
+
+def _packed_colour(fields: Sequence[PointField]) -> PointField | None:
+    """The field that holds 0xAARRGGBB, if there is one."""
+    for field in fields:
+        if field.name in ("rgb", "rgba") and field.datatype in _PACKED and field.count <= 1:
+            return field
+    return None
+
+
+def _colour(message: PointCloud2, points: np.ndarray) -> np.ndarray | None:
+    """(height, width, 3) uint8, a view where the colour is packed; None without colour."""
+    packed = _packed_colour(message.fields)
+    if packed is not None:
+        return _channels(message, packed)
+    names = points.dtype.names or ()
+    if all(name in names and points.dtype[name] == np.uint8 for name in "rgb"):
+        return np.stack([points[name] for name in "rgb"], axis=-1)
+    return None
+
+
+def _channels(message: PointCloud2, packed: PointField) -> np.ndarray:
+    """The bytes R, G, B of a packed colour as a (height, width, 3) uint8 view into the message."""
+    # Little-endian 0xAARRGGBB lies in memory as B G R A, big-endian as A R G B.
+    argb = _view(message, np.dtype((np.uint8, (4,))), packed.offset)
+    return argb[..., 1:] if message.is_bigendian else argb[..., 2::-1]
+
+
+def _view(message: PointCloud2, dtype: np.dtype, offset: int = 0) -> np.ndarray:
+    """(height, width) values, one of each point at ``offset``, as a view into the message's data."""
+    height, width, row_step = _layout(message)
+    if not height * width:
+        return np.empty((height, width), dtype)
+    return np.ndarray((height, width), dtype, message.data, offset, (row_step, message.point_step))
+
+
+def _grey(points: np.ndarray, frame: str) -> np.ndarray:
+    """(height, width) uint8 brightness for a cloud without colour: its intensity, or else how high a point lies."""
+    if "intensity" in (points.dtype.names or ()) and not points.dtype["intensity"].shape:
+        value = points["intensity"].astype(np.float32)
+    else:
+        value = -points["y"].astype(np.float32) if frame == "optical" else points["z"].astype(np.float32)
+    finite = value[np.isfinite(value)]
+    # Percentiles, because one reflector or one stray point must not turn the rest black.
+    low, high = np.percentile(finite, (5, 95)) if finite.size else (0.0, 1.0)
+    grey = np.clip((value - low) / max(high - low, 1e-6), 0, 1)
+    return (40 + 180 * np.nan_to_num(grey)).astype(np.uint8)
+
+

@@ -1,0 +1,54 @@
+"""Changes to a prepared cloud that leave what is said about it true."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from segpoint.cloud import NO_COLOUR, Cloud
+
+
+def augment(cloud: Cloud, rng: np.random.Generator, colourless: float = 0.05) -> Cloud:
+    """A little yaw, tilt, scale, noise, lost points, and another light. Left stays left, near stays near.
+
+    colourless: how often the colour is taken away altogether, as from a LiDAR.
+    """
+    n = cloud.count
+    yaw, tilt_x, tilt_y = rng.normal(0, [0.12, 0.02, 0.02])
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ np.array(
+        [[1, 0, tilt_y], [0, 1, tilt_x], [-tilt_y, -tilt_x, 1]]
+    )
+    scale = rng.uniform(0.92, 1.08)
+    xyz = cloud.xyz.copy()
+    middle = xyz[:n].mean(axis=0) * np.array([1, 1, 0], np.float32)
+    xyz[:n] = ((xyz[:n] - middle) @ turn.T + middle) * scale + rng.normal(0, rng.uniform(0, 0.0015), (n, 3))
+    rgb = cloud.rgb.copy()
+    if rng.random() < colourless:
+        rgb[:n] = NO_COLOUR
+    else:
+        gain, tint = rng.uniform(0.75, 1.25), rng.normal(0, 0.04, 3)
+        gamma, grey = rng.uniform(0.8, 1.25), rgb[:n].mean(axis=1, keepdims=True)
+        vivid = grey + (rgb[:n] - grey) * rng.uniform(0.75, 1.25)
+        rgb[:n] = np.clip(np.clip(vivid, 0, 1) ** gamma * (gain + tint) + rng.normal(0, 0.015, (n, 3)), 0, 1)
+    return dataclasses.replace(cloud, xyz=xyz, rgb=rgb, voxel_m=cloud.voxel_m * scale)
+
+
+def drop_points(cloud: Cloud, instance: np.ndarray, rng: np.random.Generator) -> tuple[Cloud, np.ndarray]:
+    """Up to a fifth of the voxels lost; rows move up, padding grows."""
+    kept = np.flatnonzero(rng.random(cloud.count) > rng.uniform(0, 0.2))
+    if len(kept) < 512:
+        return cloud, instance
+    total = len(cloud.xyz)
+
+    def packed(values: np.ndarray) -> np.ndarray:
+        out = np.zeros_like(values)
+        out[: len(kept)] = values[kept]
+        return out
+
+    fewer = dataclasses.replace(
+        cloud, xyz=packed(cloud.xyz), rgb=packed(cloud.rgb), focus=packed(cloud.focus), count=len(kept)
+    )
+    assert len(fewer.xyz) == total
+    return fewer, packed(instance)

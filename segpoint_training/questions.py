@@ -1,0 +1,86 @@
+"""From instructions to the questions and answers that the LLM is trained on, and their frozen embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from segpoint.prompts import answer, instruction_question
+from segpoint_training.scenes.scene import Instruction
+
+if TYPE_CHECKING:
+    from segpoint.network.language import PointLanguageModel
+
+
+def question_of(instruction: Instruction) -> str:
+    """What the LLM is asked: the user's words and the request for a mask."""
+    return instruction_question(instruction.text)
+
+
+def answer_of(instruction: Instruction) -> str:
+    """What the LLM should write: the category and <SEG>, or that there is no mask."""
+    return answer([instruction.answer] if instruction.targets else [])
+
+
+class QuestionStates:
+    """Last hidden states of the frozen LLM for many questions, computed once and kept in a file.
+
+    Stage 1 of training has no LLM in the loop; this stands in for it. Calling it with questions gives their states
+    padded, (Q, T, H) float32, with a mask (Q, T) bool.
+    """
+
+    def __init__(self, states: Tensor, first: Tensor, index: dict[str, int]) -> None:
+        self.states, self.first, self.index = states, first, index
+
+    @property
+    def width(self) -> int:
+        return self.states.shape[1]
+
+    def __call__(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        rows = [self.index[q] for q in questions]
+        begin, end = self.first[rows], self.first[[r + 1 for r in rows]]
+        longest = int((end - begin).max())
+        at = begin[:, None] + torch.arange(longest)
+        mask = at < end[:, None]
+        return self.states[at.clamp_max(len(self.states) - 1)].float() * mask[..., None], mask
+
+    @classmethod
+    def build(cls, questions: Iterable[str], language: PointLanguageModel, folder: Path) -> QuestionStates:
+        """States of the unique ``questions``; reused where ``folder`` holds them already, written in parts."""
+        unique = sorted(set(questions))
+        parts = []
+        for i in tqdm(range(0, len(unique), 1024), desc="question embeddings", unit="k"):
+            chunk = unique[i : i + 1024]
+            name = hashlib.sha256("\n".join(chunk).encode()).hexdigest()[:16]
+            path = folder / f"questions-{name}.safetensors"
+            if not path.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                hidden = language.text_hidden(chunk, batch=64)
+                lengths = torch.tensor([len(h) for h in hidden])
+                save_file({"states": torch.cat(hidden), "lengths": lengths}, path.with_suffix(".part"))
+                path.with_suffix(".part").replace(path)
+            parts.append(load_file(path))
+        lengths = torch.cat([part["lengths"] for part in parts])
+        first = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+        return cls(torch.cat([part["states"] for part in parts]), first, {q: i for i, q in enumerate(unique)})
+
+
+def word_embeddings(words: Sequence[str], language: PointLanguageModel) -> Tensor:
+    """(len(words), H) float32: the LLM's mean input embedding of each word as it stands within a sentence."""
+    table = language.word_table()
+    rows = [table[language.tokenizer(f" {word}", add_special_tokens=False).input_ids].mean(dim=0) for word in words]
+    return torch.stack(rows).float()
+
+
+def choose(instructions: Sequence[Instruction], count: int, rng: np.random.Generator) -> list[Instruction]:
+    """``count`` of a scene's instructions, repeated where there are fewer."""
+    order = rng.permutation(len(instructions))
+    return [instructions[i] for i in np.resize(order, count)]

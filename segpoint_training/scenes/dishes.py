@@ -1,0 +1,267 @@
+"""Crockery and kitchen vessels: mug, cup, glass, bowl, plate, pot, teapot, pitcher, vase, jar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segpoint_training.scenes.model import Draw, Model, disc, laid_down, upside_down
+from segpoint_training.scenes.shapes import Mesh, lathe, merged, rotation, tube
+from segpoint_training.scenes.surfaces import Skin, Surface, banded, cloth, grain, plain, printed
+
+OUTSIDE, INSIDE, HANDLE = 0, 1, 2
+Profile = list[tuple[float, float]]
+
+
+def vessel(outer: Profile, wall: float, segments: int = 28) -> tuple[Mesh, np.ndarray]:
+    """An open vessel from its outer side (bottom to rim, first radius > 0): the mesh and its inside profile (n, 2)."""
+    bottom = wall * 1.5
+    inner = [(max(r - wall, 0.002), max(z, bottom)) for r, z in outer if z > bottom or r > outer[0][0]]
+    inner = [(max(outer[0][0] - wall, 0.002), bottom), *inner]
+    profile = [(0.0, 0.0), *outer, *inner[::-1], (0.0, bottom)]
+    parts = [OUTSIDE] * len(outer) + [INSIDE] * (len(inner) + 1)
+    return lathe(profile, parts, segments), np.array([(0.0, bottom), *inner])
+
+
+def _side(bottom: float, rim: float, height: float, curve: float, steps: int = 6) -> Profile:
+    """A side from radius ``bottom`` to ``rim``; ``curve`` < 1 bellies out low as a bowl does, > 1 flares late."""
+    t = np.linspace(0, 1, steps)
+    return [(bottom + (rim - bottom) * float(s**curve), height * float(s)) for s in t]
+
+
+def _loop_handle(radius: float, low: float, high: float, reach: float, thick: float, flatten: float,
+                 square: bool = False) -> Mesh:  # fmt: skip
+    """A handle in the xz plane, from the side at ``low`` out by ``reach`` and back at ``high``."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 9)
+    power = 0.5 if square else 1.0
+    x = radius + reach * np.abs(np.cos(angle)) ** power
+    z = (low + high) / 2 + (high - low) / 2 * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power
+    path = np.stack([x, np.zeros(9), z], 1)
+    path[[0, -1], 0] = radius - thick * 0.8  # its ends go into the wall
+    return tube(path, thick, flatten, segments=8).of_part(HANDLE)
+
+
+def _glaze(draw: Draw, white: float = 5.0) -> tuple[Skin, Skin, Skin, bool]:
+    """Outside, inside and handle of a piece of crockery, and whether it is printed."""
+    outside = draw.colour(white=white, black=1.2, brown=0.6)
+    style = draw.uniform(0, 1)
+    pale = draw.colour(white=6, rest=0.15)
+    if style < 0.55:
+        return plain(outside), plain(outside), plain(outside), False
+    if style < 0.75:  # two-tone
+        return plain(outside), plain(pale), plain(outside if draw.chance(0.5) else pale), False
+    if style < 0.87:
+        ink = draw.colour()
+        return banded(draw.rng, outside, ink, int(draw.rng.integers(1, 4))), plain(outside), plain(outside), False
+    return printed(draw.rng, outside, busy=0.5), plain(outside), plain(outside), True
+
+
+def mug(draw: Draw) -> Model:
+    radius, height = draw.uniform(0.034, 0.05), draw.uniform(0.075, 0.115)
+    shape = draw.pick(("straight", "tapered", "round", "barrel"))
+    rim = {"straight": 1.0, "tapered": 1.18, "round": 1.15, "barrel": 0.94}[shape]
+    curve = 0.35 if shape == "round" else 1.0
+    side = _side(radius, radius * rim, height, curve)
+    if shape == "barrel":
+        side = [(r + 0.12 * radius * np.sin(np.pi * z / height), z) for r, z in side]
+    body, _ = vessel(side, draw.uniform(0.003, 0.005))
+    low, high = draw.uniform(0.12, 0.25) * height, draw.uniform(0.75, 0.9) * height
+    at = float(np.interp((low + high) / 2, [z for _, z in side], [r for r, _ in side]))
+    handle = _loop_handle(min(at, radius * rim), low, high, draw.uniform(0.022, 0.036), draw.uniform(0.004, 0.007),
+                          draw.uniform(1.0, 1.8), draw.chance(0.3))  # fmt: skip
+    outside, inside, grip, is_printed = _glaze(draw)
+    surface = Surface((outside, inside, grip), gloss=draw.uniform(0.1, 0.5))
+    mesh, pose = merged([body, handle]), "upright"
+    if draw.chance(0.15):
+        mesh, pose = upside_down(mesh), "upside down"
+    elif draw.chance(0.06):  # on its side, the handle pointing up or sideways
+        mesh, pose = laid_down(mesh, np.pi + draw.uniform(-0.9, 0.9), _taper(side)), "lying"
+    return Model("mug", mesh, surface, pose, "ceramic", is_printed)
+
+
+def _taper(side: Profile) -> float:
+    (r0, z0), (r1, z1) = side[0], side[-1]
+    return -float(np.arctan2(r1 - r0, z1 - z0))
+
+
+def cup(draw: Draw) -> Model:
+    """A drinking cup without a handle (paper, plastic, tea bowl) or a small one with (tea, espresso)."""
+    kind = draw.pick(("paper", "plastic", "teacup", "plastic", "beaker"))
+    if kind == "teacup":
+        radius, height = draw.uniform(0.02, 0.028), draw.uniform(0.045, 0.065)
+        side = _side(radius, draw.uniform(0.036, 0.046), height, 0.5)
+        body, _ = vessel(side, 0.003)
+        rim = side[-1][0]
+        mesh = merged([body, _loop_handle(rim * 0.93, 0.35 * height, 0.85 * height, 0.02, 0.0035, 1.2)])
+    else:
+        radius, height = draw.uniform(0.024, 0.034), draw.uniform(0.07, 0.13)
+        rim = radius * (draw.uniform(1.02, 1.1) if kind == "beaker" else draw.uniform(1.2, 1.5))
+        side = _side(radius, rim, height, 1.0)
+        mesh, _ = vessel(side, 0.002)
+    outside, inside, grip, is_printed = _glaze(draw, white=3.0)
+    if kind == "paper":
+        inside = plain(draw.colour(white=5, rest=0.05))
+    pose = "upright"
+    if draw.chance(0.15):
+        mesh, pose = upside_down(mesh), "upside down"
+    elif kind != "teacup" and draw.chance(0.1):
+        mesh, pose = laid_down(mesh, draw.uniform(0, 6.28), _taper(side)), "lying"
+    material = {"paper": "paper", "teacup": "ceramic"}.get(kind, "plastic")
+    return Model("cup", mesh, Surface((outside, inside, grip), draw.uniform(0.05, 0.4)), pose, material, is_printed)
+
+
+def glass(draw: Draw) -> Model:
+    height = draw.uniform(0.08, 0.16)
+    kind = draw.pick(("tumbler", "tall", "wine", "tulip"))
+    if kind in ("tumbler", "tall"):
+        radius = draw.uniform(0.028, 0.036)
+        mesh, _ = vessel(_side(radius, radius * draw.uniform(1.0, 1.3), height, 1.0), 0.0025)
+    else:
+        height += 0.06
+        foot, rim = draw.uniform(0.03, 0.036), draw.uniform(0.028, 0.038)
+        belly = rim * (1.25 if kind == "wine" else 1.05)
+        neck = 0.45 * height
+        side = [(foot, 0.0), (foot, 0.003), (0.006, 0.012), (0.005, neck), (belly * 0.7, neck * 1.25),
+                (belly, neck * 1.55), (rim, height)]  # fmt: skip
+        inner = [(rim - 0.002, height), (belly - 0.002, neck * 1.55), (belly * 0.66, neck * 1.27), (0.0, neck * 1.05)]
+        mesh = lathe([(0.0, 0.0), *side, *inner], [OUTSIDE] * 7 + [INSIDE] * 4)
+    tint = np.array([0.72, 0.78, 0.78]) * draw.uniform(0.75, 1.15)
+    skin = plain(np.clip(tint, 0, 1))
+    surface = Surface((skin, skin), gloss=0.9, dropout=draw.uniform(0.3, 0.75))
+    return Model("glass", mesh, surface, "upright", "glass", clear=True)
+
+
+def bowl(draw: Draw) -> Model:
+    rim = draw.uniform(0.055, 0.14)
+    height = rim * draw.uniform(0.5, 0.95)
+    foot = rim * draw.uniform(0.35, 0.6)
+    curve = draw.pick((0.45, 0.6, 0.8, 0.38, 1.1))
+    mesh, inside_profile = vessel(_side(foot, rim, height, curve, 8), draw.uniform(0.003, 0.006), 32)
+    outside, inside, _, is_printed = _glaze(draw, white=5.0)
+    material = "ceramic"
+    surface = Surface((outside, inside), draw.uniform(0.1, 0.5))
+    if draw.chance(0.15):
+        wood = grain(draw.rng, draw.colour(brown=1, rest=0), repeat=(2, 1))
+        surface, material = Surface((wood, wood), 0.1), "wood"
+    elif draw.chance(0.1):
+        steel = plain(np.full(3, draw.uniform(0.45, 0.7)))
+        surface, material = Surface((steel, steel), 0.9, 0.25), "metal"
+    if draw.chance(0.15):
+        mesh = upside_down(mesh)
+        return Model("bowl", mesh, surface, "upside down", material, is_printed, (height, disc(foot * 0.9)))
+    return Model("bowl", mesh, surface, "upright", material, is_printed, cavity=inside_profile)
+
+
+def plate(draw: Draw) -> Model:
+    rim = draw.uniform(0.07, 0.145)
+    height = draw.uniform(0.012, 0.028)
+    well = rim * draw.uniform(0.6, 0.78)
+    side: Profile = [(well * 0.9, 0.0), (well, 0.25 * height), (rim, height)]
+    if draw.pick((True, False, True, True)):
+        side = [(well, 0.0), (well + 0.004, 0.55 * height), (rim, height)]
+    mesh, _ = vessel(side, 0.004, 36)
+    outside, inside, _, _ = _glaze(draw, white=6.0)
+    return Model("plate", mesh, Surface((outside, inside), draw.uniform(0.1, 0.5)), "upright", "ceramic",
+                 top=(0.0065, disc(well * 0.88)), walled=True)  # fmt: skip
+
+
+def pot(draw: Draw) -> Model:
+    """A cooking pot or plastic tub with two handles; metal, enamel or plain plastic."""
+    rim, ratio = draw.uniform(0.07, 0.125), draw.uniform(0.6, 1.15)
+    height = rim * ratio
+    flare = draw.pick((1.0, 0.9, 0.82, 1.08))
+    wall = draw.uniform(0.003, 0.005)
+    side = [(rim * flare * 0.94, 0.0), (rim * flare, height * 0.08), (rim, height)]
+    side.insert(2, (rim * (flare + 1) / 2, height * 0.55))
+    body, inside_profile = vessel(side, wall, 32)
+    low, high = height * draw.uniform(0.72, 0.8), height * draw.uniform(0.88, 0.97)
+    path = np.array([[0.0, -0.028, 0], [0.4, -0.028, 0], [1, -0.02, 0], [1, 0.02, 0], [0.4, 0.028, 0], [0, 0.028, 0]])
+    path = path * (draw.uniform(0.02, 0.034), draw.uniform(0.8, 1.3), 1.0)
+    # swept in its own plane, then turned flat
+    loop = tube(path[:, [0, 2, 1]], draw.uniform(0.004, 0.006), 1.0 + draw.uniform(0, 1), 8)
+    flat = loop.turned(rotation(0, np.pi / 2), (rim - wall, 0.0, (low + high) / 2)).of_part(HANDLE)
+    pieces = [body, flat, flat.turned(rotation(2, np.pi))]
+    kind = draw.one_of(("steel", "enamel", "plastic", "plastic"))
+    shell = plain(np.full(3, draw.uniform(0.42, 0.65)) if kind == "steel" else draw.colour(yellow=3, white=2, gray=0.5))
+    grip = shell if draw.chance(0.7) else plain(draw.colour(black=3, rest=0.2))
+    inside = shell if kind != "enamel" or draw.chance(0.5) else plain(draw.colour(white=3, gray=1, rest=0))
+    surface = Surface((shell, inside, grip), 0.8 if kind == "steel" else 0.25, 0.2 if kind == "steel" else 0.0)
+    material = {"steel": "metal", "enamel": "metal"}.get(kind, "plastic")
+    if draw.chance(0.25):
+        return Model("pot", upside_down(merged(pieces)), surface, "upside down", material,
+                     top=(height, disc(rim * flare * 0.85)))  # fmt: skip
+    if draw.chance(0.25):  # lid with a knob
+        knob = [(0.0, 0.0), (rim * 1.01, 0.0), (rim * 0.99, 0.005), (rim * 0.25, 0.02), (0.009, 0.024), (0.008, 0.034),
+                (0.016, 0.038), (0.014, 0.046), (0.0, 0.048)]  # fmt: skip
+        lid = lathe(knob, [OUTSIDE] * 4 + [HANDLE] * 4, 32).turned(np.eye(3), (0, 0, height))
+        return Model("pot", merged([*pieces, lid]), surface, "upright", material)
+    return Model("pot", merged(pieces), surface, "upright", material, cavity=inside_profile)
+
+
+def teapot(draw: Draw) -> Model:
+    radius, height = draw.uniform(0.055, 0.085), draw.uniform(0.08, 0.13)
+    belly = draw.pick((0.35, 0.5, 0.62, 0.2))
+    t = np.linspace(0, 1, 9)
+    swell = np.interp(t, [0, belly, 1], [0.7, 1.0, 0.5])
+    swell = 0.6 * swell + 0.4 * (0.55 + 0.45 * np.sin(np.pi * (0.12 + 0.76 * t)))
+    side = [(radius * float(s), height * float(z)) for s, z in zip(swell, t, strict=True)]
+    mouth = side[-1][0]
+    lid = [(mouth * 0.97, height), (mouth * 0.8, height + 0.008), (0.006, height + 0.014), (0.01, height + 0.022),
+           (0.007, height + 0.03), (0.0, height + 0.031)]  # fmt: skip
+    body = lathe([(0.0, 0.0), *side, *lid], [OUTSIDE] * 9 + [INSIDE] * 6)
+    out = draw.uniform(0.04, 0.06)
+    start = -radius * 0.85
+    spout = np.array([[start, 0, 0.35 * height], [start - 0.4 * out, 0, 0.45 * height],
+                      [start - 0.7 * out, 0, 0.75 * height], [start - out, 0, 1.0 * height]])  # fmt: skip
+    nozzle = tube(spout, np.array([0.018, 0.014, 0.01, 0.008]), segments=10).of_part(OUTSIDE)
+    handle = _loop_handle(radius * 0.86, 0.2 * height, 0.85 * height, draw.uniform(0.035, 0.05), 0.006, 1.1)
+    shell = draw.colour(white=3, blue=1.5, brown=1.5)
+    skins = (plain(shell), plain(shell if draw.chance(0.7) else draw.colour()), plain(shell))
+    return Model("teapot", merged([body, nozzle, handle]).resting(), Surface(skins, 0.4), "upright", "ceramic")
+
+
+def pitcher(draw: Draw) -> Model:
+    radius, height = draw.uniform(0.045, 0.065), draw.uniform(0.16, 0.24)
+    kind = draw.pick(("straight", "bellied", "cone"))
+    if kind == "bellied":
+        side = [(radius * 0.75, 0.0), (radius * 1.1, 0.25 * height), (radius * 1.05, 0.5 * height),
+                (radius * 0.7, 0.8 * height), (radius * 0.85, height)]  # fmt: skip
+    else:
+        side = _side(radius, radius * (0.8 if kind == "cone" else 1.1), height, 1.0)
+    body, _ = vessel(side, 0.003)
+    mesh = merged([body, _loop_handle(radius * 0.92, 0.25 * height, 0.85 * height, 0.045, 0.007, 1.4, True)])
+    outside, inside, grip, is_printed = _glaze(draw, white=2.0)
+    return Model("pitcher", mesh.resting(), Surface((outside, inside, grip), 0.3), "upright", "", is_printed)
+
+
+def vase(draw: Draw) -> Model:
+    radius, height = draw.uniform(0.035, 0.07), draw.uniform(0.12, 0.28)
+    shape = draw.pick(([0.6, 1.0, 0.9, 0.45, 0.6], [0.45, 0.7, 1.0, 0.7, 0.5], [0.7, 0.8, 0.85, 0.95, 1.1],
+                       [1.0, 0.75, 0.5, 0.4, 0.45], [0.6, 0.95, 0.55, 0.8, 0.6]))  # fmt: skip
+    t = np.linspace(0, 1, 11)
+    radii = radius * np.interp(t, np.linspace(0, 1, 5), shape)
+    radii[1:-1] = (radii[:-2] + 2 * radii[1:-1] + radii[2:]) / 4
+    mesh, _ = vessel([(float(r), float(z) * height) for r, z in zip(radii, t, strict=True)], 0.004)
+    shell = draw.colour(white=2, blue=1.5, black=0.7)
+    skin = plain(shell)
+    if draw.chance(0.3):
+        skin = cloth(draw.rng, shell, draw.colour(), (8, 3)) if draw.chance(0.5) else grain(draw.rng, shell, 0.15, 2)
+    return Model("vase", mesh, Surface((skin, plain(shell * 0.8)), draw.uniform(0.1, 0.6)), "upright", "ceramic")
+
+
+def jar(draw: Draw) -> Model:
+    radius, height = draw.uniform(0.028, 0.05), draw.uniform(0.07, 0.16)
+    neck = radius * draw.pick((0.8, 0.9, 0.98, 0.7))
+    lid = draw.uniform(0.012, 0.02)
+    profile = [(0.0, 0.0), (radius * 0.95, 0.0), (radius, 0.004), (radius, 0.78 * height), (neck, 0.86 * height),
+               (neck * 1.06, 0.86 * height), (neck * 1.06, 0.86 * height + lid),
+               (0.0, 0.86 * height + lid)]  # fmt: skip
+    mesh = lathe(profile, [OUTSIDE] * 2 + [INSIDE] + [OUTSIDE] + [HANDLE] * 3)
+    content = draw.colour(brown=3, red=2, orange=2, yellow=2, white=1.5, green=1.5, rest=0.2)
+    label = draw.chance(0.75)
+    side = printed(draw.rng, draw.colour(white=4), busy=0.8) if label else plain(content)
+    skins = (plain(content), side, plain(draw.colour(red=2, white=2, gray=2, black=2)))
+    pose = "upright"
+    top: tuple[float, np.ndarray] | None = (0.86 * height + lid, disc(neck))
+    if draw.chance(0.08):
+        mesh, pose, top = laid_down(mesh, draw.uniform(0, 6.28)), "lying", None
+    return Model("jar", mesh, Surface(skins, 0.5, draw.uniform(0, 0.2)), pose, "glass", label, top)

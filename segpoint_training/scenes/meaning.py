@@ -1,0 +1,154 @@
+"""Four-valued meaning: for each object of a scene, does a description fit it?
+
+A description *reads* a scene as a value per object. Parts of a description are joined by the smallest value, and
+the whole is used only where no object is left in doubt: :func:`referents`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .occlusion import TABLE, occlusions, visible_shares
+from .scene import Scene, SceneObject
+from .vocabulary import STANDING, Level, Noun, canonical_colour, colours_near, is_known, kind_of
+
+MIN_POINTS = 60  # at 640 × 480: an object with fewer visible points is nothing that a sentence should ask for
+
+
+class Truth(IntEnum):
+    """How well a description fits one object."""
+
+    NO = 0
+    NEAR = 1  # not beside a better one, but nobody should claim that nothing fits
+    MAYBE = 2  # people would differ
+    YES = 3
+
+
+Reading = Mapping[int, Truth]
+
+
+@dataclass(frozen=True)
+class View:
+    """The objects of a scene that sentences speak of (all but the table), and how well each is seen."""
+
+    objects: tuple[SceneObject, ...]
+    table: SceneObject | None
+    faint: frozenset[int]  # hardly visible
+    cuts: Mapping[tuple[int, int], float]  # (hidden, hider) → share of its outline, see `occlusions`
+    shown: Mapping[int, float]  # share of its width and height that is seen
+
+    @classmethod
+    def of(cls, scene: Scene) -> View:
+        limit = MIN_POINTS * scene.width * scene.height / (640 * 480)
+        table = next((o for o in scene.objects if o.id == TABLE), None)
+        objects = tuple(o for o in scene.objects if o.id != TABLE and o.category != "table")
+        return cls(objects, table, frozenset(o.id for o in objects if o.points < limit), occlusions(scene), visible_shares(scene))
+
+    @property
+    def covered(self) -> frozenset[int]:
+        """Objects of which so much is hidden that nobody can tell their size."""
+        return frozenset(ident for ident, share in self.shown.items() if share < 0.6)
+
+    def by_id(self, ident: int) -> SceneObject | None:
+        """The object of that id, or None for the table and what is not in view."""
+        return next((o for o in self.objects if o.id == ident), None)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Something true about a scene: a phrase, and the ids of what it means."""
+
+    phrase: str  # without an article where ``form`` asks for one
+    targets: tuple[int, ...]
+    family: str  # kind of construction; families are drawn by weight
+    form: str = "definite"  # "definite" (frames put "the" before it), "phrase" (complete noun phrase), "sentence"
+    plural: bool = False
+    frames: str = "rich"  # "rich", "brief" or "bare": the more possible phrases, the fewer frames
+    movable: bool = True  # the table is not picked up
+
+
+def both(*readings: Reading) -> dict[int, Truth]:
+    """The reading of a description that has all these parts."""
+    return {ident: min(r[ident] for r in readings) for ident in readings[0]}
+
+
+def referents(reading: Reading, view: View) -> tuple[int, ...] | None:
+    """Ids that the description means, ascending; () where surely nothing fits; None where in doubt."""
+    values = reading.values()
+    if any(v == Truth.MAYBE for v in values):
+        return None
+    chosen = tuple(sorted(i for i, v in reading.items() if v == Truth.YES))
+    if any(i in view.faint for i in chosen) or (not chosen and any(values)):
+        return None
+    return chosen
+
+
+def noun_reading(noun: Noun, objects: Iterable[SceneObject]) -> dict[int, Truth]:
+    """What a noun covers."""
+
+    def value(o: SceneObject) -> Truth:
+        kind = kind_of(o)
+        if kind in noun.denotes:
+            return Truth.YES
+        if kind in noun.arguable:
+            return Truth.MAYBE
+        if kind in noun.near or (noun.word == "book" and _book_like(o)) or _boxy_book(noun, o):
+            return Truth.NEAR
+        if noun.level is Level.SUPERORDINATE and not is_known(kind):
+            return Truth.MAYBE
+        return Truth.NO
+
+    return {o.id: value(o) for o in objects}
+
+
+def anything(objects: Iterable[SceneObject]) -> dict[int, Truth]:
+    """The reading of "object"."""
+    return {o.id: Truth.YES for o in objects}
+
+
+def _book_like(o: SceneObject) -> bool:
+    """A box thin enough to be taken for a book."""
+    thin, _, long = sorted(o.size)
+    return o.category in ("box", "carton", "laptop", "tablet") and thin < 0.05 and long > 0.12
+
+
+def _boxy_book(noun: Noun, o: SceneObject) -> bool:
+    return o.category == "book" and "box" in noun.denotes
+
+
+def colour_reading(colour: str, objects: Iterable[SceneObject]) -> dict[int, Truth]:
+    """What is of a colour; an object without a single colour name leaves it open, as does a transparent one."""
+
+    def value(o: SceneObject) -> Truth:
+        if not o.colour or o.category == "glass":
+            return Truth.MAYBE
+        if canonical_colour(o.colour) == canonical_colour(colour):
+            return Truth.YES
+        return Truth.NEAR if colours_near(o.colour, colour) else Truth.NO
+
+    return {o.id: value(o) for o in objects}
+
+
+def pose_reading(pose: str, objects: Iterable[SceneObject]) -> dict[int, Truth]:
+    """What lies, stands or is upside down; open for things that have no upright of their own."""
+
+    def value(o: SceneObject) -> Truth:
+        if o.category in STANDING or (pose == "upside down" and o.category == "bowl"):
+            return Truth.YES if o.pose == pose else Truth.NO
+        return Truth.MAYBE if pose != "upside down" else Truth.NO
+
+    return {o.id: value(o) for o in objects}
+
+
+def extreme(reading: Reading, objects: Sequence[SceneObject], beyond: Callable[[SceneObject, SceneObject], bool]):
+    """The one candidate that is clearly ``beyond`` all other candidates; in doubt where there is none.
+
+    With at least two candidates: nobody says "the leftmost mug" of a single one.
+    """
+    real = [o for o in objects if reading[o.id] >= Truth.MAYBE]
+    best = next((o for o in real if all(beyond(o, p) for p in real if p is not o)), None)
+    if len(real) < 2 or best is None:
+        return {o.id: Truth.MAYBE for o in objects}
+    return {o.id: reading[o.id] if o is best else Truth.NO for o in objects}

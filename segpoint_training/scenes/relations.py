@@ -1,0 +1,203 @@
+"""Where things are, in the sensor's view: when a person would plainly say so, plainly not, or hesitate.
+
+Level frame: x away from the sensor, y to its left, z up; metres. Margins are our choice: about a third of a mug.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .meaning import TABLE, Truth, View
+from .scene import SceneObject
+from .vocabulary import ANGULAR, OPEN_ABOVE
+
+MARGIN = 0.04  # m between centres before one is further left, right, in front or behind
+MARGIN_ANGLE = 0.045  # rad between bearings, likewise
+SIZE_RATIO = 1.25
+Comparator = Callable[[SceneObject, SceneObject], bool]
+Relation = Callable[[SceneObject, SceneObject], Truth]
+
+
+def bearing(o: SceneObject) -> float:
+    """Angle to the left of straight ahead, rad."""
+    return math.atan2(o.centre[1], max(o.centre[0], 0.05))
+
+
+def _half_angle(o: SceneObject) -> float:
+    return 0.5 * o.size[1] / max(math.hypot(o.centre[0], o.centre[1]), 0.1)
+
+
+# Comparators: is `a` clearly further that way than `b`? Centre, near edge and direction must agree.
+def further_left(a: SceneObject, b: SceneObject) -> bool:
+    edge = a.centre[1] + a.size[1] / 2 > b.centre[1] + b.size[1] / 2
+    return a.centre[1] - b.centre[1] > MARGIN and bearing(a) - bearing(b) > MARGIN_ANGLE and edge
+
+
+def further_right(a: SceneObject, b: SceneObject) -> bool:
+    edge = a.centre[1] - a.size[1] / 2 < b.centre[1] - b.size[1] / 2
+    return b.centre[1] - a.centre[1] > MARGIN and bearing(b) - bearing(a) > MARGIN_ANGLE and edge
+
+
+def closer(a: SceneObject, b: SceneObject) -> bool:
+    """Nearer to the sensor, whatever its height: what stands higher is nearer to a raised sensor, too."""
+    lift = abs((a.centre[2] - a.size[2] / 2) - (b.centre[2] - b.size[2] / 2))
+    margin = 1.5 * MARGIN + 0.6 * lift
+    front = a.centre[0] - a.size[0] / 2 < b.centre[0] - b.size[0] / 2
+    near = math.hypot(*b.centre[:2]) - math.hypot(*a.centre[:2]) > margin
+    return near and front and b.centre[0] - a.centre[0] > margin / 2
+
+
+def farther(a: SceneObject, b: SceneObject) -> bool:
+    return closer(b, a)
+
+
+def bigger(a: SceneObject, b: SceneObject) -> bool:
+    """By diagonal and by volume. ``size`` is the box along the level frame's axes, so a turned object's sides are not
+    known: its diagonal lies between two bounds, and the worst case must do. Round things have no such doubt.
+    """
+    bulk = [float(np.prod(o.size)) ** (1 / 3) for o in (a, b)]
+    if _round(a) and _round(b):
+        return bulk[0] > SIZE_RATIO * bulk[1]
+    least = math.hypot(max(a.size[:2]), a.size[2])
+    most = math.hypot(*b.size)
+    return least > 1.2 * most and bulk[0] > SIZE_RATIO * bulk[1]
+
+
+def _round(o: SceneObject) -> bool:
+    return o.category not in ANGULAR and abs(o.size[0] - o.size[1]) < 0.4 * max(o.size[:2])
+
+
+def smaller(a: SceneObject, b: SceneObject) -> bool:
+    return bigger(b, a)
+
+
+def taller(a: SceneObject, b: SceneObject) -> bool:
+    """In itself, and reaching higher too: of things on things, people differ about which they mean."""
+    tops = a.centre[2] + a.size[2] / 2 > b.centre[2] + b.size[2] / 2
+    return a.size[2] > SIZE_RATIO * b.size[2] and a.size[2] - b.size[2] > 0.02 and tops
+
+
+def shorter(a: SceneObject, b: SceneObject) -> bool:
+    return taller(b, a)
+
+
+def gap(a: SceneObject, b: SceneObject) -> float:
+    """Horizontal distance between the boxes, m; 0 where they overlap."""
+    free = [max(0.0, abs(a.centre[i] - b.centre[i]) - (a.size[i] + b.size[i]) / 2) for i in (0, 1)]
+    return math.hypot(*free)
+
+
+def closer_to(anchor: SceneObject) -> Comparator:
+    """Comparator: clearly nearer to the anchor than another."""
+
+    def compare(a: SceneObject, b: SceneObject) -> bool:
+        centres = math.dist(a.centre[:2], anchor.centre[:2]) < math.dist(b.centre[:2], anchor.centre[:2])
+        return gap(b, anchor) - gap(a, anchor) > 1.5 * MARGIN and centres
+
+    return compare
+
+
+# Relations of an object to an anchor.
+def _attached(a: SceneObject, b: SceneObject) -> bool:
+    return a.support == b.id or b.support == a.id
+
+
+def left_of(o: SceneObject, anchor: SceneObject) -> Truth:
+    return _beside(o, anchor, 1.0)
+
+
+def right_of(o: SceneObject, anchor: SceneObject) -> Truth:
+    return _beside(o, anchor, -1.0)
+
+
+def _beside(o: SceneObject, anchor: SceneObject, side: float) -> Truth:
+    dx = o.centre[0] - anchor.centre[0]
+    dy = side * (o.centre[1] - anchor.centre[1])
+    angle = side * (bearing(o) - bearing(anchor))
+    clear = max(MARGIN, 0.4 * (o.size[1] + anchor.size[1]))
+    if dy > clear and angle > 0.6 * (_half_angle(o) + _half_angle(anchor)) and abs(dx) < 0.75 * dy:
+        return Truth.YES
+    return Truth.NO if dy < -0.02 and angle < -0.02 else Truth.MAYBE
+
+
+def behind(o: SceneObject, anchor: SceneObject) -> Truth:
+    dx, dy = o.centre[0] - anchor.centre[0], abs(o.centre[1] - anchor.centre[1])
+    turn = abs(bearing(o) - bearing(anchor))
+    reach = _half_angle(o) + _half_angle(anchor)
+    if _attached(o, anchor):
+        return Truth.NO if dx < 0 else Truth.MAYBE
+    if dx > max(MARGIN, 0.4 * (o.size[0] + anchor.size[0])) and turn < 0.7 * reach:
+        return Truth.YES
+    if dx < -0.02 or (turn > 1.5 * reach + 0.06 and dy > 1.2 * dx):
+        return Truth.NO
+    return Truth.MAYBE
+
+
+def in_front_of(o: SceneObject, anchor: SceneObject) -> Truth:
+    return behind(anchor, o)
+
+
+def next_to(o: SceneObject, anchor: SceneObject) -> Truth:
+    distance = gap(o, anchor)
+    if distance > 0.15:
+        return Truth.NO
+    level = abs((o.centre[2] - o.size[2] / 2) - (anchor.centre[2] - anchor.size[2] / 2)) < 0.02
+    sideways = abs(o.centre[1] - anchor.centre[1]) > 0.6 * abs(o.centre[0] - anchor.centre[0])
+    return Truth.YES if distance < 0.05 and level and sideways and not _attached(o, anchor) else Truth.MAYBE
+
+
+def supports(anchor: SceneObject, o: SceneObject, view: View) -> Truth:
+    """Whether ``o`` rests on ``anchor``; through another object, people differ."""
+    if o.support == anchor.id:
+        return Truth.YES
+    below = view.by_id(o.support)
+    while below is not None:
+        if below.support == anchor.id:
+            return Truth.MAYBE
+        below = view.by_id(below.support)
+    return Truth.NO
+
+
+def holds(anchor: SceneObject) -> bool:
+    """Whether what rests on the anchor is *in* it."""
+    return anchor.category in OPEN_ABOVE and anchor.pose == "upright"
+
+
+def between(o: SceneObject, a: SceneObject, b: SceneObject) -> Truth:
+    """Between two anchors that stand 15 to 80 cm apart."""
+    pa, pb, p = (np.array(q.centre[:2]) for q in (a, b, o))
+    span = float(np.linalg.norm(pb - pa))
+    if not 0.15 < span < 0.8:
+        return Truth.MAYBE
+    along = float((p - pa) @ (pb - pa)) / span**2
+    off = float(np.linalg.norm(p - pa - along * (pb - pa)))
+    if 0.25 < along < 0.75 and off < min(0.06, 0.2 * span):
+        return Truth.YES
+    return Truth.NO if not -0.05 < along < 1.05 or off > 0.5 * span + 0.05 else Truth.MAYBE
+
+
+def in_order(objects: Sequence[SceneObject]) -> list[SceneObject] | None:
+    """The objects from left to right, or None where neighbours are not clearly apart."""
+    row = sorted(objects, key=lambda o: -o.centre[1])
+    clear = all(further_left(a, b) for a, b in zip(row, row[1:], strict=False))
+    return row if clear else None
+
+
+def stacks(view: View) -> list[list[SceneObject]]:
+    """Piles of two or more, from the lowest up; each level carries one object. Things *in* others are no pile."""
+    piles = []
+    for base in view.objects:
+        if base.support != TABLE:
+            continue
+        pile = [base]
+        while True:
+            above = [o for o in view.objects if o.support == pile[-1].id]
+            if len(above) != 1 or holds(pile[-1]):
+                break
+            pile.append(above[0])
+        if len(pile) > 1:
+            piles.append(pile)
+    return piles

@@ -1,0 +1,156 @@
+"""Stage 1: encoder, GEM, GFP, γ and reader learn to see and to select, with no LLM in the loop.
+
+The words are the frozen LLM's hidden states of the question, computed once (`questions.QuestionStates`); ŷ_seg is
+stood in for by the state at the question's last token. A scene's encoding is shared by all its questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segpoint.config import BundleConfig
+from segpoint.network.inputs import PointInputs
+from segpoint.network.language import point_projection
+from segpoint.network.segpoint import SegPoint
+from segpoint_training.batches import Batch, Batches
+from segpoint_training.config import StageConfig, TrainConfig
+from segpoint_training.losses import bce_loss, dice_loss, instance_loss, object_loss, word_loss
+from segpoint_training.questions import QuestionStates, question_of, word_embeddings
+from segpoint_training.shards import LabelledCloud
+from segpoint_training.train import Stage, Watch, fit
+from segpoint_training.validation import validate
+
+
+@dataclass(frozen=True)
+class Words:
+    """Candidate words that point tokens learn to look like, with the LLM's input embeddings of them (V, H)."""
+
+    categories: Sequence[str]
+    colours: Sequence[str]
+    category_table: Tensor
+    colour_table: Tensor
+
+
+class MaskTrainer(nn.Module):
+    """The trained modules of stage 1 and its loss."""
+
+    def __init__(self, config: BundleConfig, states: QuestionStates, words: Words) -> None:
+        super().__init__()
+        self.states, self.words = states, words
+        self.network = SegPoint(config, states.width)
+        self.project = point_projection(config.encoder.width, states.width, words.category_table)
+        self.embed = nn.Linear(config.gfp.width, 16)  # of the instance loss; not shipped
+
+    def forward(self, batch: Batch, stage: StageConfig) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch and its parts."""
+        tokens = self.network.encode(batch.inputs)
+        features = self.network.propagate(tokens, None, batch.inputs, batch.rows)
+        states, mask = self.read_questions(batch.questions)
+        logits, presence = self.network.read(features, last_state(states, mask), states, mask)
+        parts = mask_losses(logits, batch.targets, batch.is_target, batch.instance)
+        parts |= presence_loss(presence, batch.has_target)
+        parts["instances"] = instance_loss(self.embed(features.dense), batch.instance, batch.is_target.shape[-1])
+        projected = self.project(tokens.f5)
+        parts["words"] = word_loss(projected, self.words.category_table, batch.category) + 0.5 * word_loss(
+            projected, self.words.colour_table, batch.colour
+        )
+        return weighted(parts, stage), {name: float(value.detach()) for name, value in parts.items()}
+
+    def read_questions(self, questions: list[list[str]]) -> tuple[Tensor, Tensor]:
+        """(B, Q, T, H) states and (B, Q, T) mask."""
+        flat = [q for some in questions for q in some]
+        states, mask = self.states(flat)
+        shape = (len(questions), len(questions[0]))
+        return states.unflatten(0, shape), mask.unflatten(0, shape)
+
+    def answer(self, inputs: PointInputs, questions: list[str]) -> tuple[Tensor, Tensor | None]:
+        """Mask logits (Q, N) and presence logits (Q,) of one cloud, for validation."""
+        features = self.network.propagate(self.network.encode(inputs), None, inputs)
+        states, mask = self.read_questions([questions])
+        logits, presence = self.network.read(features, last_state(states, mask), states, mask)
+        return logits[0], None if presence is None else presence[0]
+
+
+def last_state(states: Tensor, mask: Tensor) -> Tensor:
+    """(B, Q, T, H), (B, Q, T) → the state at each question's last token (B, Q, H)."""
+    last = mask.sum(dim=2, keepdim=True).sub(1).clamp_min(0).unsqueeze(-1)
+    return states.gather(2, last.expand(-1, -1, 1, states.shape[-1])).squeeze(2)
+
+
+def mask_losses(logits: Tensor, targets: Tensor, is_target: Tensor, instance: Tensor) -> dict[str, Tensor]:
+    """BCE of every mask, DICE of those with a target, and one decision an object.
+
+    logits, targets: (B, Q, R).   is_target: (B, Q, I) bool.   instance: (B, R).
+    """
+    has_target = is_target.any(dim=2)
+    return {
+        "bce": bce_loss(logits, targets),
+        "dice": dice_loss(logits[has_target], targets[has_target]),
+        "objects": object_loss(logits, is_target, instance),
+    }
+
+
+def presence_loss(presence: Tensor | None, has_target: Tensor) -> dict[str, Tensor]:
+    """Is there a target at all? One decision a question; none where there is no reader."""
+    if presence is None:
+        return {}
+    return {"presence": F.binary_cross_entropy_with_logits(presence.float(), has_target.float())}
+
+
+def weighted(parts: dict[str, Tensor], stage: StageConfig) -> Tensor:
+    """The sum of the parts, each times the weight of its name in the stage's config."""
+    return torch.stack([getattr(stage, name) * value for name, value in parts.items()]).sum()
+
+
+def run_stage1(
+    config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], watch: Watch
+) -> None:
+    """Embed the questions, then fit; the checkpoint stays in ``run/stage1``."""
+    trainer = build_trainer(config, run, train, held_out)
+    stage = config.stage1
+    batches = Batches(
+        train,
+        config.model,
+        scenes=stage.scenes,
+        questions=stage.questions,
+        points=stage.points,
+        words=(trainer.words.categories, trainer.words.colours),
+        seed=config.seed,
+        count=stage.steps,
+    )
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return trainer(batch, stage)
+
+    def look() -> dict[str, float]:
+        return validate(config.model, held_out, trainer.answer)
+
+    gates = [p for name, p in trainer.named_parameters() if name.endswith(".gate")]
+    others = [p for name, p in trainer.named_parameters() if not name.endswith(".gate")]
+    groups = [
+        {"name": "weights", "params": others, "lr": stage.rate},
+        {"name": "gates", "params": gates, "lr": stage.gate_rate},
+    ]
+    fit(Stage("stage1", stage, {"trainer": trainer}, groups, loss, look), batches, watch)
+
+
+def build_trainer(
+    config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud]
+) -> MaskTrainer:
+    """The stage's modules; the LLM is loaded for the embeddings alone and let go."""
+    from segpoint.network.language import load_language
+
+    language = load_language(config.model)
+    questions = [question_of(i) for item in (*train, *held_out) for i in item.instructions]
+    states = QuestionStates.build(questions, language, run / "questions")
+    categories = sorted({o.category for item in train for o in item.objects})
+    colours = sorted({o.colour for item in train for o in item.objects} - {""})
+    tables = (word_embeddings(categories, language), word_embeddings(colours, language))
+    return MaskTrainer(config.model, states, Words(categories, colours, *tables))

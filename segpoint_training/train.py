@@ -1,0 +1,209 @@
+"""``segpoint train``: from generated scenes to a bundle, in two stages, resumable at any moment.
+
+    segpoint train config/training/segpoint_tabletop.yaml --run runs/tabletop --bundle models/segpoint-tabletop
+
+The run's folder holds shards, question embeddings, a checkpoint per stage, ``log.jsonl`` and the config used. The same
+command again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from segpoint.errors import SegPointError  # noqa: E402
+from segpoint_training.batches import Batch, Batches  # noqa: E402
+from segpoint_training.checkpoints import Ema, flat_state, load_checkpoint, save_checkpoint  # noqa: E402
+from segpoint_training.config import StageConfig, TrainConfig  # noqa: E402
+from segpoint_training.shards import LabelledCloud, read_shards, write_shards  # noqa: E402
+
+VALIDATION_SEEDS = 900_000_000  # test-split seeds for watching a run; `segpoint evaluate` counts from 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="segpoint train", description=__doc__.split("\n")[0])
+    parser.add_argument("config", help="a YAML file as in config/training/")
+    parser.add_argument("--run", required=True, metavar="FOLDER", help="where data, checkpoints and the log go")
+    parser.add_argument("--bundle", metavar="FOLDER", help="write the finished bundle here")
+    parser.add_argument("--only", choices=("data", "stage1", "stage2"), help="do just this part")
+    parser.add_argument("--minutes", type=float, help="stop each stage cleanly after this long; go on another time")
+    parser.add_argument("--validate-every", type=int, default=250, metavar="STEPS")
+    args = parser.parse_args(argv)
+    config = TrainConfig.load(args.config)
+    run = Path(args.run)
+    run.mkdir(parents=True, exist_ok=True)
+    config.save(run / "config.yaml")
+    torch.manual_seed(config.seed)
+    _keep_memory()
+    train, held_out = _data(config, run)
+    if args.only == "data":
+        return 0
+    watch = Watch(run, args.minutes, args.validate_every)
+    if args.only in (None, "stage1"):
+        from segpoint_training.stage1 import run_stage1
+
+        run_stage1(config, run, train, held_out, watch)
+    if args.only in (None, "stage2"):
+        from segpoint_training.stage2 import run_stage2
+
+        run_stage2(config, run, train, held_out, watch)
+    if args.bundle:
+        from segpoint_training.release import write_bundle
+
+        write_bundle(config, run, Path(args.bundle))
+    return 0
+
+
+def _data(config: TrainConfig, run: Path) -> tuple[list[LabelledCloud], list[LabelledCloud]]:
+    data, cloud = config.data, config.model.cloud
+    seeds = {
+        "train": range(data.train_scenes),
+        "test": range(VALIDATION_SEEDS, VALIDATION_SEEDS + data.validation_scenes),
+    }
+    parts = [
+        read_shards(write_shards(run / "shards", split, seeds[split], data.width, cloud, workers=data.workers))
+        for split in ("train", "test")
+    ]
+    return parts[0], parts[1]
+
+
+@dataclass
+class Watch:
+    """What a stage reports to and is stopped by."""
+
+    run: Path
+    minutes: float | None
+    validate_every: int
+
+    def log(self, **facts: object) -> None:
+        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **facts}
+        with (self.run / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        tqdm.write(json.dumps(line))
+
+
+@dataclass
+class Stage:
+    """One stage as the loop needs it: what is trained, its loss, and how it is looked at.
+
+    modules: saved and averaged by name.   groups: parameter lists with their learning rates.
+    loss: a batch → loss and its parts.   validate: with the averaged weights in place → figures.
+    """
+
+    name: str
+    config: StageConfig
+    modules: dict[str, nn.Module]
+    groups: list[dict]
+    loss: Callable[[Batch], tuple[Tensor, dict[str, float]]]
+    validate: Callable[[], dict[str, float]]
+
+
+def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
+    """Train a stage to its end, to ``watch.minutes``, or to a SIGTERM; then save. Resumes from its checkpoint."""
+    config, folder = stage.config, watch.run / stage.name
+    optimizer = torch.optim.AdamW(stage.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay)
+    ema = Ema(flat_state(stage.modules), config.ema)
+    step = 0
+    if (folder / "state.safetensors").exists():
+        step = load_checkpoint(folder, stage.modules, ema, optimizer)["step"]
+        watch.log(stage=stage.name, resumed=step)
+    peaks = [group["lr"] for group in stage.groups]
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
+    end = time.monotonic() + 60 * watch.minutes if watch.minutes else math.inf
+    saved = time.monotonic()
+    progress = tqdm(initial=step, total=config.steps, desc=stage.name, unit="step", mininterval=5)
+    for number, batch in _numbered(batches, step, config.steps):
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * schedule(number, config)
+        loss, parts = stage.loss(batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for g in stage.groups for p in g["params"]], config.clip)
+        optimizer.step()
+        ema.update(flat_state(stage.modules))
+        step = number + 1
+        progress.update()
+        progress.set_postfix({name: f"{value:.3f}" for name, value in parts.items()}, refresh=False)
+        if not math.isfinite(float(loss.detach())):
+            raise SegPointError(
+                f"{stage.name} diverged at step {step}: {parts}; lower the rate or resume from {folder}"
+            )
+        if step % 50 == 0:
+            watch.log(stage=stage.name, step=step, **{name: round(value, 4) for name, value in parts.items()})
+        if step % watch.validate_every == 0:
+            watch.log(stage=stage.name, step=step, validation=_averaged(stage, ema))
+        late = time.monotonic() > end or bool(stopping)
+        if late or time.monotonic() - saved > 180:
+            save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
+            saved = time.monotonic()
+        if late:
+            break
+    progress.close()
+    save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
+    watch.log(stage=stage.name, step=step, done=step == config.steps, validation=_averaged(stage, ema))
+
+
+def schedule(step: int, config: StageConfig) -> float:
+    """Share of the peak learning rate: linear warm-up, then a cosine to a hundredth."""
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    along = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, along)))
+
+
+def _averaged(stage: Stage, ema: Ema) -> dict[str, float]:
+    """The stage's figures with the averaged weights; the weights in training are put back afterwards."""
+    from segpoint_training.checkpoints import load_flat
+
+    own = {name: value.clone() for name, value in flat_state(stage.modules).items()}
+    load_flat(stage.modules, ema.state)
+    for module in stage.modules.values():
+        module.eval()
+    try:
+        return stage.validate()
+    finally:
+        load_flat(stage.modules, own)
+        for module in stage.modules.values():
+            module.train()
+
+
+def _numbered(batches: Batches, first: int, last: int) -> Iterator[tuple[int, Batch]]:
+    """Batches ``first … last − 1`` with their numbers, made ready by a loader process."""
+    order = range(first, last)
+    loader = DataLoader(
+        batches, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4, worker_init_fn=_quiet
+    )
+    yield from zip(order, loader, strict=True)
+
+
+def _keep_memory() -> None:
+    """glibc gives blocks above 32 MiB back at once and page-faults on the next; keeping them is a third of a step."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+
+
+def _quiet(worker: int) -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,81 @@
+"""Measures, against values worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from segpoint_training.metrics import Sample, SemanticMeasure, advantage, iou, measure, summary
+
+
+def mask(*values: int) -> np.ndarray:
+    return np.array(values, dtype=bool)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "expected"),
+    [
+        (mask(1, 1, 0, 0), mask(1, 0, 1, 0), 1 / 3),  # one shared of three marked
+        (mask(1, 1, 1, 1), mask(0, 1, 0, 0), 1 / 4),
+        (mask(0, 1, 1, 0), mask(0, 1, 1, 0), 1.0),
+        (mask(0, 0, 0, 0), mask(0, 1, 1, 0), 0.0),
+        (mask(0, 0, 0, 0), mask(0, 0, 0, 0), 1.0),  # nothing said, nothing there
+        (mask(0, 0, 1, 0), mask(0, 0, 0, 0), 0.0),  # one point too many is a wrong answer
+    ],
+)
+def test_iou(prediction, truth, expected):
+    assert iou(prediction, truth) == pytest.approx(expected)
+
+
+def test_measure_is_a_mean_over_samples_with_strict_thresholds():
+    row = measure([Sample("a", True, (value,)) for value in (0.25, 0.3, 0.5, 0.95)])
+    assert row.count == 4
+    assert row.miou == pytest.approx(0.5)
+    assert row.acc25 == pytest.approx(3 / 4)  # 0.25 itself does not count
+    assert row.acc50 == pytest.approx(1 / 4)  # 0.5 itself does not count
+
+
+def test_equally_likely_outcomes_are_averaged_before_samples():
+    row = measure([Sample("a", True, (0.0, 0.0, 0.9)), Sample("a", True, (1.0,))])
+    assert row.miou == pytest.approx((0.3 + 1.0) / 2)  # not (0 + 0 + 0.9 + 1) / 4
+    assert row.acc50 == pytest.approx((1 / 3 + 1.0) / 2)
+
+
+def test_summary_keeps_zero_target_apart_from_the_kinds():
+    samples = [
+        Sample("spatial", True, (0.2,)),
+        Sample("category", True, (0.6,)),
+        Sample("spatial", True, (0.8,)),
+        Sample("zero-target", False, (1.0,)),
+        Sample("zero-target", False, (0.0,)),
+        Sample("spatial", False, (1.0,)),  # "the leftmost banana", where there is none
+    ]
+    rows = summary(samples)
+    assert list(rows) == ["spatial", "category", "with target", "zero-target", "all"]
+    assert rows["spatial"].count == 2 and rows["spatial"].miou == pytest.approx(0.5)
+    assert rows["with target"].miou == pytest.approx((0.2 + 0.6 + 0.8) / 3)
+    assert rows["zero-target"].count == 3 and rows["zero-target"].miou == pytest.approx(2 / 3)
+    assert rows["all"].miou == pytest.approx(3.6 / 6)
+
+
+def test_no_samples_are_nan_not_zero():
+    assert math.isnan(summary([])["with target"].miou)
+
+
+def test_semantic_sums_over_clouds_before_dividing():
+    semantic = SemanticMeasure()
+    classes = ("mug", "bowl", "ball")
+    semantic.add(np.array([0, 0, 1, -1]), np.array([0, 1, 1, -1]), classes)  # mug 1/2, bowl 1/2
+    semantic.add(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), classes)  # mug 3/4, bowl 0/1
+    assert semantic.per_class() == pytest.approx({"mug": 4 / 6, "bowl": 1 / 3})  # "ball" never came up
+    assert semantic.miou() == pytest.approx(0.5)
+    assert math.isnan(SemanticMeasure().miou())
+
+
+def test_advantage_counts_clouds_not_questions():
+    ours = [Sample("a", True, (0.6,))] * 100 + [Sample("a", True, (0.2,))]
+    theirs = [Sample("a", True, (0.4,))] * 101
+    gain, low, high = advantage(ours, theirs, ["one"] * 100 + ["two"])
+    assert gain == pytest.approx((100 * 0.2 - 0.2) / 101)
+    assert low == pytest.approx(-0.2) and high == pytest.approx(0.2)  # two clouds that disagree prove nothing
+    assert advantage(ours, ours, ["x"] * 101) == (0.0, 0.0, 0.0)

@@ -1,0 +1,262 @@
+"""PointCloud2 ↔ arrays, on every layout that a driver may send and on those that contradict themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sensor_msgs")
+
+from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+from segpoint.errors import SegPointError  # noqa: E402
+from segpoint_ros.pointcloud2 import label_cloud, make_cloud, points_of, read_cloud  # noqa: E402
+
+F4, F8, U1, U2, U4 = (
+    PointField.FLOAT32,
+    PointField.FLOAT64,
+    PointField.UINT8,
+    PointField.UINT16,
+    PointField.UINT32,
+)
+KIND = {F4: "f4", F8: "f8", U1: "u1", U2: "u2", U4: "u4"}
+WIDTH, HEIGHT = 7, 5
+M = WIDTH * HEIGHT
+
+
+@pytest.fixture
+def xyz() -> np.ndarray:
+    values = np.random.default_rng(0).normal(size=(M, 3)).astype(np.float32)
+    values[3] = np.nan
+    return values
+
+
+@pytest.fixture
+def rgb() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (M, 3)).astype(np.uint8)
+
+
+def message(
+    columns: dict[str, tuple[int, np.ndarray]], *, big: bool = False, gap: int = 0, tail: int = 0, row_gap: int = 0
+) -> PointCloud2:
+    """An organised cloud written byte by byte: ``gap`` bytes before each field, ``tail`` after a point, ``row_gap``
+    after a row, all filled with 0xEE, so that nothing works by the luck of zeros."""
+    offset, fields, step = 0, [], 0
+    for name, (datatype, values) in columns.items():
+        offset = step + gap
+        fields.append(PointField(name=name, offset=offset, datatype=datatype, count=int(values[0].size)))
+        step = offset + values[0].size * np.dtype(KIND[datatype]).itemsize
+    step += tail
+    row_step = step * WIDTH + row_gap
+    data = bytearray(b"\xee" * (row_step * HEIGHT))
+    for field, (datatype, values) in zip(fields, columns.values(), strict=True):
+        typed = values.astype((">" if big else "<") + KIND[datatype])
+        for i in range(M):
+            start = (i // WIDTH) * row_step + (i % WIDTH) * step + field.offset
+            raw = typed[i : i + 1].tobytes()
+            data[start : start + len(raw)] = raw
+    return PointCloud2(
+        header=Header(frame_id="camera_optical_frame"), height=HEIGHT, width=WIDTH, fields=fields, is_bigendian=big,
+        point_step=step, row_step=row_step, data=bytes(data), is_dense=False,
+    )  # fmt: skip
+
+
+def coordinates(xyz: np.ndarray, datatype: int = F4) -> dict[str, tuple[int, np.ndarray]]:
+    return {axis: (datatype, xyz[:, i]) for i, axis in enumerate("xyz")}
+
+
+def packed(rgb: np.ndarray, alpha: int = 0) -> np.ndarray:
+    value = rgb.astype(np.uint32)
+    return (np.uint32(alpha) << 24) | (value[:, 0] << 16) | (value[:, 1] << 8) | value[:, 2]
+
+
+LAYOUTS = [
+    {},
+    {"big": True},
+    {"gap": 4},
+    {"gap": 1, "tail": 3},  # unaligned
+    {"row_gap": 13},
+    {"big": True, "gap": 3, "tail": 5, "row_gap": 64},
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("datatype", [F4, F8], ids=["float32", "float64"])
+@pytest.mark.parametrize("colour", ["rgb float32", "rgb uint32", "rgba uint32", "r g b", "none"])
+def test_every_layout_is_read(xyz, rgb, layout, datatype, colour) -> None:
+    columns = {"ring": (U2, np.arange(M)), **coordinates(xyz, datatype), "intensity": (F4, np.arange(M) / 7)}
+    if colour == "r g b":
+        columns |= {name: (U1, rgb[:, i]) for i, name in enumerate("rgb")}
+    elif colour != "none":
+        name, kind = colour.split()
+        value = packed(rgb, alpha=255)
+        columns[name] = (F4, value.view("f4")) if kind == "float32" else (U4, value)
+    cloud = read_cloud(message(columns, **layout))
+    assert cloud.xyz.dtype == (np.float32 if datatype == F4 else np.float64)
+    assert cloud.xyz.flags.c_contiguous
+    np.testing.assert_array_equal(cloud.xyz, xyz)
+    if colour == "none":
+        assert cloud.rgb is None
+    else:
+        np.testing.assert_array_equal(cloud.rgb, rgb)
+
+
+def test_fields_in_any_order_and_padding_without_a_name(xyz, rgb) -> None:
+    columns = {"rgb": (U4, packed(rgb)), "z": (F4, xyz[:, 2]), "x": (F4, xyz[:, 0]), "y": (F4, xyz[:, 1])}
+    cloud = message(columns)
+    cloud.fields.append(PointField(name="", offset=0, datatype=U1, count=16))
+    cloud.fields.append(PointField(name="x", offset=4, datatype=F4, count=1))  # a name twice: the first counts
+    cloud.fields[1].count = 0  # some drivers mean 1
+    np.testing.assert_array_equal(read_cloud(cloud).xyz, xyz)
+    np.testing.assert_array_equal(read_cloud(cloud).rgb, rgb)
+
+
+def test_points_are_a_view(xyz) -> None:
+    cloud = make_cloud(Header(), xyz)
+    assert np.shares_memory(points_of(cloud), np.frombuffer(cloud.data, np.uint8))
+
+
+def test_one_row_needs_no_row_step(xyz) -> None:
+    cloud = make_cloud(Header(), xyz)
+    cloud.row_step = 0
+    np.testing.assert_array_equal(read_cloud(cloud).xyz, xyz)
+
+
+def broken(kind: str, xyz: np.ndarray) -> PointCloud2:
+    cloud = make_cloud(Header(), xyz, width=WIDTH, height=HEIGHT)
+    if kind == "data shorter than claimed":
+        cloud.data = cloud.data[:-1]
+    elif kind == "width of four billion":
+        cloud.width = cloud.height = 2**32 - 1
+    elif kind == "no x y z":
+        for field in cloud.fields:
+            field.name = f"normal_{field.name}"
+    elif kind == "only x and y":
+        cloud.fields = cloud.fields[:2]
+    elif kind == "row_step too small":
+        cloud.row_step -= 1
+    elif kind == "no point_step":
+        cloud.point_step = 0
+    elif kind == "point_step too small":
+        cloud.point_step, cloud.row_step = 8, 8 * WIDTH
+    elif kind == "integer x":
+        cloud.fields[0].datatype = PointField.INT32
+    elif kind == "three x":
+        cloud.fields[0].count = 3
+    elif kind == "unknown datatype":
+        cloud.fields[0].datatype = 99
+    elif kind == "no fields":
+        cloud.fields = []
+    return cloud
+
+
+BROKEN = (
+    "data shorter than claimed", "width of four billion", "no x y z", "only x and y", "row_step too small",
+    "no point_step", "point_step too small", "integer x", "three x", "unknown datatype", "no fields",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_contradictions_are_refused(kind, xyz) -> None:
+    with pytest.raises(SegPointError) as error:
+        read_cloud(broken(kind, xyz))
+    assert "\n" not in str(error.value)
+
+
+def test_no_points() -> None:
+    cloud = make_cloud(Header(), np.empty((0, 3), np.float32))
+    assert read_cloud(cloud).xyz.shape == (0, 3)
+    labelled = label_cloud(cloud, np.zeros(0, np.uint32), np.zeros(0, np.float32))
+    assert [f.name for f in labelled.fields] == ["x", "y", "z", "rgb", "label", "score"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_label_keeps_every_field(xyz, rgb, layout) -> None:
+    columns = coordinates(xyz) | {
+        "ring": (U2, np.arange(M)),
+        "normal": (F8, np.random.default_rng(2).normal(size=(M, 3))),
+        "rgba": (U4, packed(rgb, alpha=200)),
+    }
+    before = message(columns, **layout)
+    label, score = answer()
+    after = label_cloud(before, label, score)
+
+    assert (after.header, after.height, after.width) == (before.header, HEIGHT, WIDTH)
+    assert after.is_bigendian == before.is_bigendian
+    assert after.row_step == WIDTH * after.point_step and len(after.data) == HEIGHT * after.row_step
+    assert after.data.typecode == "B"
+    old, new = points_of(before), points_of(after)
+    assert new.dtype.names == (*old.dtype.names, "label", "score")
+    for name in set(old.dtype.names) - {"rgba"}:
+        assert new[name].tobytes() == old[name].tobytes(), name  # bytes, because NaN is not equal to NaN
+    np.testing.assert_array_equal(new["label"].ravel(), label)
+    np.testing.assert_array_equal(new["score"].ravel(), score)
+    target = label > 0
+    np.testing.assert_array_equal(new["rgba"].ravel()[~target], packed(rgb, alpha=200)[~target])
+    assert (new["rgba"].ravel()[target] >> 24 == 200).all()
+    assert (read_cloud(after).rgb[target, 0] >= rgb[target, 0] // 4 + 170).all()  # towards the highlight's red
+    np.testing.assert_array_equal(points_of(before)["rgba"].ravel(), packed(rgb, alpha=200))  # input left alone
+
+
+def answer() -> tuple[np.ndarray, np.ndarray]:
+    label = (np.arange(M) % 3 == 0) * (1 + np.arange(M) % 2)
+    return label.astype(np.uint32), np.linspace(0, 1, M, dtype=np.float32)
+
+
+def test_label_overwrites_its_own_fields_and_keeps_foreign_ones(xyz) -> None:
+    label, score = answer()
+    once = label_cloud(make_cloud(Header(), xyz, width=WIDTH, height=HEIGHT), label[::-1], score[::-1])
+    twice = label_cloud(once, label, score)
+    assert [f.name for f in twice.fields] == ["x", "y", "z", "rgb", "label", "score"]
+    np.testing.assert_array_equal(points_of(twice)["label"].ravel(), label)
+
+    foreign = message(coordinates(xyz) | {"label": (U2, np.arange(M)), "score": (F4, np.ones(M))})
+    labelled = points_of(label_cloud(foreign, label, score))
+    assert labelled.dtype.names == ("x", "y", "z", "input_label", "score", "rgb", "label")
+    np.testing.assert_array_equal(labelled["input_label"].ravel(), np.arange(M))
+    np.testing.assert_array_equal(labelled["label"].ravel(), label)
+
+
+def test_colour_is_added_from_r_g_b(xyz, rgb) -> None:
+    label, score = answer()
+    before = message(coordinates(xyz) | {name: (U1, rgb[:, i]) for i, name in enumerate("rgb")})
+    after = label_cloud(before, label, score)
+    assert after.point_step % 4 == 0  # what is added is aligned
+    np.testing.assert_array_equal(read_cloud(after).rgb[label == 0], rgb[label == 0])
+    np.testing.assert_array_equal(points_of(after)["r"].ravel(), rgb[:, 0])
+
+
+@pytest.mark.parametrize(("frame", "axis", "sign"), [("optical", 1, -1), ("body", 2, 1)])
+def test_grey_by_height_without_colour(xyz, frame, axis, sign) -> None:
+    after = label_cloud(make_cloud(Header(), xyz), np.zeros(M, np.uint32), np.zeros(M, np.float32), frame)
+    seen = np.isfinite(xyz[:, 0])
+    colour = read_cloud(after).rgb[seen].astype(int)
+    assert (colour[:, 0] == colour[:, 1]).all() and (colour[:, 1] == colour[:, 2]).all()
+    assert (np.diff(colour[np.argsort(sign * xyz[seen, axis]), 0]) >= 0).all()
+    assert np.ptp(colour) > 100
+
+
+def test_grey_by_intensity_survives_an_outlier(xyz) -> None:
+    intensity = np.linspace(0, 1, M)
+    intensity[4] = 1e9
+    before = message(coordinates(xyz) | {"intensity": (F4, intensity)})
+    colour = read_cloud(label_cloud(before, np.zeros(M, np.uint32), np.zeros(M, np.float32))).rgb
+    assert np.ptp(np.delete(colour[:, 0], 4).astype(int)) > 100
+
+
+def test_make_cloud_reads_back(xyz, rgb) -> None:
+    cloud = read_cloud(make_cloud(Header(), xyz, rgb, WIDTH, HEIGHT))
+    np.testing.assert_array_equal(cloud.xyz, xyz)
+    np.testing.assert_array_equal(cloud.rgb, rgb)
+
+
+def test_the_real_message_reader_agrees(xyz, rgb) -> None:
+    """ROS's own reader, where it is installed."""
+    point_cloud2 = pytest.importorskip("sensor_msgs_py.point_cloud2")
+    label, score = answer()
+    after = label_cloud(make_cloud(Header(), xyz, rgb, WIDTH, HEIGHT), label, score)
+    theirs = point_cloud2.read_points(after)
+    np.testing.assert_array_equal(theirs["label"].ravel(), label)
+    np.testing.assert_array_equal(theirs["score"].ravel(), score)
+    np.testing.assert_array_equal(theirs["x"].ravel(), xyz[:, 0])

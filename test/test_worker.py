@@ -1,0 +1,112 @@
+"""The worker: newest only, nothing unasked, nothing after stop, alive after any exception."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from segpoint_ros.worker import Worker
+
+PATIENCE = 5.0
+
+
+class Bench:
+    """A worker whose work takes as long as the test wants: ``allow`` lets one answer through."""
+
+    def __init__(self) -> None:
+        self.wanted = True
+        self.started: list[tuple[object, str]] = []
+        self.delivered: list[str] = []
+        self.failures: list[Exception] = []
+        self.skipped: list[str] = []
+        self.allow = threading.Semaphore(0)
+        self.worker: Worker[object, str] = Worker(
+            self.answer, self.delivered.append, lambda: self.wanted, self.failures.append, self.skipped.append
+        )
+
+    def answer(self, cloud: object, instruction: str) -> str:
+        self.started.append((cloud, instruction))
+        if not self.allow.acquire(timeout=PATIENCE):
+            raise TimeoutError
+        if cloud == "bad":
+            raise ValueError("bad cloud")
+        return f"{instruction} in {cloud}"
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.allow.release(100)
+    assert bench.worker.stop(PATIENCE)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "did not happen"
+        time.sleep(0.002)
+
+
+def test_only_the_newest_is_answered(bench) -> None:
+    bench.worker.instruct("mug")
+    bench.worker.offer("first")
+    until(lambda: bench.started == [("first", "mug")])
+    for name in ("second", "third", "fourth"):
+        bench.worker.offer(name)  # returns at once, though the worker is busy
+    bench.allow.release(2)
+    until(lambda: bench.delivered == ["mug in first", "mug in fourth"])
+    assert bench.skipped == ["busy", "busy"]
+
+
+def test_nothing_without_an_instruction_then_the_last_cloud(bench) -> None:
+    bench.allow.release(10)
+    bench.worker.offer("one")
+    bench.worker.offer("two")
+    time.sleep(0.05)
+    assert bench.started == [] and bench.skipped == ["idle"]
+    bench.worker.instruct("mug")
+    until(lambda: bench.delivered == ["mug in two"])
+    bench.worker.instruct("bowl")  # no new cloud: the last one is asked again
+    until(lambda: bench.delivered == ["mug in two", "bowl in two"])
+    bench.worker.instruct("")
+    bench.worker.offer("three")
+    time.sleep(0.05)
+    assert len(bench.started) == 2
+
+
+def test_nothing_while_nobody_listens_and_then_at_once(bench) -> None:
+    bench.allow.release(10)
+    bench.wanted = False
+    bench.worker.instruct("mug")
+    bench.worker.offer("one")
+    time.sleep(0.05)
+    assert bench.started == []
+    bench.wanted = True
+    bench.worker.look_again()
+    until(lambda: bench.delivered == ["mug in one"])
+    bench.worker.look_again()
+    time.sleep(0.05)
+    assert len(bench.started) == 1  # answered once
+
+
+def test_an_exception_is_told_and_survived(bench) -> None:
+    bench.allow.release(10)
+    bench.worker.instruct("mug")
+    bench.worker.offer("bad")
+    until(lambda: len(bench.failures) == 1)
+    bench.worker.offer("good")
+    until(lambda: bench.delivered == ["mug in good"])
+
+
+def test_nothing_is_delivered_after_stop(bench) -> None:
+    bench.worker.instruct("mug")
+    bench.worker.offer("one")
+    until(lambda: len(bench.started) == 1)
+    assert not bench.worker.stop(timeout=0.05)  # still computing
+    bench.allow.release()
+    assert bench.worker.stop(PATIENCE)
+    assert bench.delivered == []
