@@ -12,6 +12,7 @@ point remembers its voxel, which carries labels back to full resolution without 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ FRAMES = ("optical", "body")
 BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], dtype=np.float32)
 NO_COLOUR = 0.4  # grey for clouds without colour, as Uni3D fills it in
 _VOXEL_STEP = 1.05  # ratio of successive voxel edges tried
+_LARGEST_TABLE = 1 << 24  # cells; above this, touching a table's pages costs more than sorting the points
 
 
 @dataclass(frozen=True)
@@ -227,35 +229,40 @@ def _fit(level: np.ndarray, focus: np.ndarray, config: CloudConfig) -> tuple[flo
     def voxelise(step: int) -> tuple[int, np.ndarray]:
         return _voxelise(level, scale * np.float32(config.min_voxel_m * _VOXEL_STEP**step), focus)
 
-    fits, too_fine = 1, 0
-    while voxelise(fits)[0] > config.points:
-        fits, too_fine = fits * 2, fits
-    if fits == 1 and voxelise(0)[0] <= config.points:
-        fits = 0
-    while fits - too_fine > 1:
-        middle = (fits + too_fine) // 2
-        if voxelise(middle)[0] <= config.points:
-            fits = middle
-        else:
-            too_fine = middle
-    count, voxel_of = voxelise(fits)
-    return config.min_voxel_m * _VOXEL_STEP**fits, voxel_of, count
+    # Surfaces: the number of voxels falls with the edge squared. One look, one guess from it, then single steps.
+    step = 0
+    count, voxel_of = voxelise(step)
+    if count > config.points:
+        step = max(1, round(math.log(count / config.points) / (2 * math.log(_VOXEL_STEP))))
+        count, voxel_of = voxelise(step)
+    while count > config.points:
+        step += max(1, int(math.log(count / config.points) / (2 * math.log(_VOXEL_STEP))))
+        count, voxel_of = voxelise(step)
+    while step > 0:
+        finer = voxelise(step - 1)
+        if finer[0] > config.points:
+            break
+        step, (count, voxel_of) = step - 1, finer
+    return config.min_voxel_m * _VOXEL_STEP**step, voxel_of, count
 
 
 def _voxelise(points: np.ndarray, edge: np.ndarray, group: np.ndarray | None = None) -> tuple[int, np.ndarray]:
     """(number of voxels, voxel of each point) on a grid of each point's own edge; groups never share a voxel.
 
-    A dense table instead of sorting: 300,000 points in milliseconds. Grids too large for a table are sorted.
+    A table of the grid where that is small, which it is for the fine grid of a table top, otherwise a sort.
     """
-    cells = np.floor(points / edge[:, None]).astype(np.int64)
-    cells -= cells.min(axis=0)
-    shape = cells.max(axis=0) + 1
-    key = (cells[:, 0] * shape[1] + cells[:, 1]) * shape[2] + cells[:, 2]
-    total = int(shape.prod())
+    key = np.zeros(len(points), np.int64)
+    total = 1
+    for axis in range(3):
+        cell = np.floor(points[:, axis] / edge).astype(np.int64)
+        cell -= cell.min()
+        size = int(cell.max()) + 1
+        key = key * size + cell
+        total *= size
     if group is not None:
         key += total * group
         total *= 2
-    if total > 1 << 27:
+    if total > _LARGEST_TABLE:
         unique, voxel_of = np.unique(key, return_inverse=True)
         return len(unique), voxel_of
     seen = np.zeros(total, bool)

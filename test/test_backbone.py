@@ -382,8 +382,9 @@ def test_smollm2_from_the_cache_is_fluent(smollm2):
         written = model.generate(**ids, max_new_tokens=16, do_sample=False)[0, ids["input_ids"].shape[1] :]
         truth = tokenizer("The cup stands on the table next to the bowl.", return_tensors="pt").input_ids
         loss = model(truth, labels=truth).loss
-        noise = model(
+        shuffled = truth[:, torch.randperm(truth.shape[1], generator=torch.Generator().manual_seed(0))]
+        noise = model(shuffled, labels=shuffled).loss
             truth[:, torch.randperm(truth.shape[1], generator=torch.Generator().manual_seed(0))], labels=truth
         )
     assert "Paris" in tokenizer.decode(written)
-    assert loss < 4.0 < noise.loss  # sense is likelier than the same words shuffled
+    assert loss + 2 < noise  # sense is likelier than the same words shuffled

@@ -144,7 +144,7 @@ def bowl(draw: Draw) -> Model:
         surface, material = Surface((wood, wood), 0.1), "wood"
     elif draw.chance(0.1):
         steel = plain(np.full(3, draw.uniform(0.45, 0.7)))
-        surface, material = Surface((steel, steel), 0.9, 0.25), "metal"
+        surface, material = Surface((steel, steel), 0.9, draw.uniform(0.02, 0.2)), "metal"
     if draw.chance(0.15):
         mesh = upside_down(mesh)
         return Model("bowl", mesh, surface, "upside down", material, is_printed, (height, disc(foot * 0.9)))
@@ -184,7 +184,8 @@ def pot(draw: Draw) -> Model:
     shell = plain(np.full(3, draw.uniform(0.42, 0.65)) if kind == "steel" else draw.colour(yellow=3, white=2, gray=0.5))
     grip = shell if draw.chance(0.7) else plain(draw.colour(black=3, rest=0.2))
     inside = shell if kind != "enamel" or draw.chance(0.5) else plain(draw.colour(white=3, gray=1, rest=0))
-    surface = Surface((shell, inside, grip), 0.8 if kind == "steel" else 0.25, 0.2 if kind == "steel" else 0.0)
+    gloss, dropout = (0.8, draw.uniform(0.02, 0.2)) if kind == "steel" else (0.25, 0.0)
+    surface = Surface((shell, inside, grip), gloss, dropout)
     material = {"steel": "metal", "enamel": "metal"}.get(kind, "plastic")
     if draw.chance(0.25):
         return Model("pot", upside_down(merged(pieces)), surface, "upside down", material,

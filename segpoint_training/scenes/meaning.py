@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from .occlusion import TABLE, occlusions, visible_shares
+from .occlusion import TABLE, occlusions
 from .scene import Scene, SceneObject
 from .vocabulary import STANDING, Level, Noun, canonical_colour, colours_near, is_known, kind_of
 
@@ -36,20 +36,20 @@ class View:
     objects: tuple[SceneObject, ...]
     table: SceneObject | None
     faint: frozenset[int]  # hardly visible
-    cuts: Mapping[tuple[int, int], float]  # (hidden, hider) → share of its outline, see `occlusions`
-    shown: Mapping[int, float]  # share of its width and height that is seen
+    cuts: Mapping[tuple[int, int], float]  # (hidden, hider) → share of the object, see `occlusions`
 
     @classmethod
     def of(cls, scene: Scene) -> View:
         limit = MIN_POINTS * scene.width * scene.height / (640 * 480)
         table = next((o for o in scene.objects if o.id == TABLE), None)
         objects = tuple(o for o in scene.objects if o.id != TABLE and o.category != "table")
-        return cls(objects, table, frozenset(o.id for o in objects if o.points < limit), occlusions(scene), visible_shares(scene))
+        return cls(objects, table, frozenset(o.id for o in objects if o.points < limit), occlusions(scene))
 
     @property
     def covered(self) -> frozenset[int]:
         """Objects of which so much is hidden that nobody can tell their size."""
-        return frozenset(ident for ident, share in self.shown.items() if share < 0.6)
+        lost = {o.id: sum(v for (hidden, _), v in self.cuts.items() if hidden == o.id) for o in self.objects}
+        return frozenset(ident for ident, share in lost.items() if share > 0.35)
 
     def by_id(self, ident: int) -> SceneObject | None:
         """The object of that id, or None for the table and what is not in view."""
@@ -142,13 +142,16 @@ def pose_reading(pose: str, objects: Iterable[SceneObject]) -> dict[int, Truth]:
     return {o.id: value(o) for o in objects}
 
 
-def extreme(reading: Reading, objects: Sequence[SceneObject], beyond: Callable[[SceneObject, SceneObject], bool]):
+def extreme(
+    reading: Reading, objects: Sequence[SceneObject], beyond: Callable[[SceneObject, SceneObject], bool]
+) -> dict[int, Truth]:
     """The one candidate that is clearly ``beyond`` all other candidates; in doubt where there is none.
 
-    With at least two candidates: nobody says "the leftmost mug" of a single one.
+    There must be two that fit for sure: nobody says "the leftmost mug" of a single one.
     """
     real = [o for o in objects if reading[o.id] >= Truth.MAYBE]
     best = next((o for o in real if all(beyond(o, p) for p in real if p is not o)), None)
-    if len(real) < 2 or best is None:
+    sure = sum(reading[o.id] == Truth.YES for o in real)
+    if sure < 2 or best is None:
         return {o.id: Truth.MAYBE for o in objects}
     return {o.id: reading[o.id] if o is best else Truth.NO for o in objects}

@@ -1,4 +1,4 @@
-"""Who hides whom, read off the picture, and how much of each object is seen."""
+"""Who hides whom, read off the picture."""
 
 from __future__ import annotations
 
@@ -7,64 +7,57 @@ import numpy as np
 from .scene import Scene
 
 TABLE = 1
+_GRID = np.stack(np.meshgrid(*[np.linspace(-0.42, 0.42, 7)] * 3, indexing="ij"), -1).reshape(-1, 3)
+_INSIDE = _GRID[np.linalg.norm(_GRID[:, :2], axis=1) < 0.5]  # an upright elliptic cylinder in a unit box
+_OUT = -1  # the "hider" of what lies beyond the picture's border
 
 
-def occlusions(scene: Scene, depth_step: float = 0.03, reach: int = 16) -> dict[tuple[int, int], float]:
-    """How much of a visible object's outline is cut by another: ``(hidden, hider) → share of its width or height``.
+def occlusions(scene: Scene) -> dict[tuple[int, int], float]:
+    """Share of each object that another hides: ``(hidden, hider) → share`` in (0, 1]; hider −1 is the border.
 
-    Along each row and column two neighbouring points (pixels without a return are stepped over, up to ``reach``)
-    on different objects with a step in depth are one crossing.
+    Points spread through the object's box are looked up in the picture. They count as seen where it shows the
+    object itself, as hidden where it shows something nearer; whatever else it shows there (the box is larger than
+    the object) does not count. Empty where the table shows too little to tell how the sensor stands.
     """
-    ids = scene.instance.reshape(scene.height, scene.width)
-    depth = scene.xyz[:, 2].reshape(scene.height, scene.width)
+    table = np.flatnonzero(scene.instance == TABLE)
+    if len(table) < 200:
+        return {}
+    turn, height = _level(scene.xyz[table[:: max(1, len(table) // 4000)]].astype(np.float64))
+    focal, column, row = _intrinsics(scene)
+    depth = scene.xyz[:, 2]
     shares: dict[tuple[int, int], float] = {}
-    for image, z in ((ids, depth), (ids.T, depth.T)):
-        line, place = np.nonzero(image > 0)
-        label, near = image[line, place], z[line, place]
-        step = near[1:] - near[:-1]
-        joined = (line[1:] == line[:-1]) & (place[1:] - place[:-1] <= reach)
-        crossing = joined & (label[1:] != label[:-1]) & (np.minimum(label[1:], label[:-1]) > 1)
-        crossing &= np.abs(step) > depth_step
-        hidden = np.where(step > 0, label[1:], label[:-1])[crossing]
-        hider = np.where(step > 0, label[:-1], label[1:])[crossing]
-        where = line[1:][crossing]
-        for pair in set(zip(hidden.tolist(), hider.tolist(), strict=True)):
-            rows = np.unique(where[(hidden == pair[0]) & (hider == pair[1])]).size
-            extent = np.unique(line[label == pair[0]]).size
-            shares[pair] = max(shares.get(pair, 0.0), rows / extent)
-    return shares
-
-
-def visible_shares(scene: Scene) -> dict[int, float]:
-    """Share of each object's width and height (as seen from the sensor) over which it has points, by id.
-
-    An object cut off by another or by the picture's border has less than 1; 1 where the table shows too little to
-    tell what is level.
-    """
-    ids = np.flatnonzero(scene.instance == TABLE)
-    if len(ids) < 200:
-        return {o.id: 1.0 for o in scene.objects}
-    up, height = _level(scene.xyz[ids[:: max(1, len(ids) // 4000)]].astype(np.float64))
-    ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up
-    left = np.cross(up, ahead / np.linalg.norm(ahead))
-    shares = {}
     for o in scene.objects:
-        points = scene.xyz[scene.instance == o.id].astype(np.float64)
-        if o.id == TABLE or len(points) < 10:
+        if o.id == TABLE:
             continue
-        (low, y_low), (high, y_high) = np.percentile(np.stack([points @ up + height, points @ left], 1), (1, 99), 0)
-        tall = (min(high, o.centre[2] + o.size[2] / 2) - max(low, o.centre[2] - o.size[2] / 2)) / o.size[2]
-        shares[o.id] = float(np.clip(tall, 0, 1) * min(1.0, (y_high - y_low) / o.size[1]))
+        points = (np.array(o.centre) + _INSIDE * o.size - (0.0, 0.0, height)) @ turn  # (n, 3), optical
+        u, v = (np.round(c + focal * points[:, i] / points[:, 2]).astype(int) for i, c in ((0, column), (1, row)))
+        within = (u >= 0) & (u < scene.width) & (v >= 0) & (v < scene.height)
+        pixel = v[within] * scene.width + u[within]
+        shown = scene.instance[pixel]
+        nearer = (shown > TABLE) & (shown != o.id) & (depth[pixel] < points[within, 2] - 0.01)
+        hiders = np.concatenate([shown[nearer], np.full(np.count_nonzero(~within), _OUT)])
+        total = len(hiders) + np.count_nonzero(shown == o.id)
+        for hider, count in zip(*np.unique(hiders, return_counts=True), strict=True):
+            shares[o.id, int(hider)] = float(count / total)
     return shares
 
 
 def _level(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """The table top through its points (n, 3), optical frame: unit normal up, and offset with up·p + offset = height."""
+    """From points (n, 3) of the table top: rotation (3, 3) optical → level, and the sensor's height above it, m."""
     for _ in range(4):
         middle = np.median(points, 0)
         up = np.linalg.eigh(np.cov((points - middle).T))[1][:, 0]
         up *= -np.sign(up[1]) or 1.0
-        distance = (points - middle) @ up
-        distance -= np.median(distance)
-        points = points[np.abs(distance) <= max(0.008, float(np.percentile(np.abs(distance), 75)))]
-    return up, -float(np.median(points @ up))
+        distance = np.abs((points - middle) @ up - np.median((points - middle) @ up))
+        points = points[distance <= max(0.008, float(np.percentile(distance, 75)))]
+    ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up
+    ahead /= np.linalg.norm(ahead)
+    return np.stack([ahead, np.cross(up, ahead), up]), -float(np.median(points @ up))
+
+
+def _intrinsics(scene: Scene) -> tuple[float, float, float]:
+    """Focal length and principal point (pixels), which the organised cloud itself tells."""
+    seen = np.flatnonzero(np.isfinite(scene.xyz[:, 2]))[::97]
+    x, y = (scene.xyz[seen, i] / scene.xyz[seen, 2] for i in (0, 1))
+    focal, column = np.polyfit(x, seen % scene.width, 1)
+    return float(focal), float(column), float(np.median(seen // scene.width - focal * y))

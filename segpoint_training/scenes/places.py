@@ -232,9 +232,8 @@ def _hidden(names: Names) -> Iterator[Statement]:
 
 
 def _covered(o: SceneObject, hider: SceneObject, view: View) -> Truth:
-    """An outline cut by the hider, and a good part of the object missing."""
     cut = view.cuts.get((o.id, hider.id), 0.0)
-    if o is hider or cut < 0.04:
+    if o is hider or cut < 0.03:
         return Truth.NO
     attached = o.support == hider.id or hider.support == o.id
-    return Truth.YES if cut > 0.35 and view.shown.get(o.id, 1.0) < 0.75 and not attached else Truth.MAYBE
+    return Truth.YES if cut > 0.25 and not attached else Truth.MAYBE

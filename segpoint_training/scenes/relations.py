@@ -30,14 +30,19 @@ def _half_angle(o: SceneObject) -> float:
     return 0.5 * o.size[1] / max(math.hypot(o.centre[0], o.centre[1]), 0.1)
 
 
-# Comparators: is `a` clearly further that way than `b`? Centre, near edge and direction must agree.
+def _attached(a: SceneObject, b: SceneObject) -> bool:
+    return a.support == b.id or b.support == a.id
+
+
+# Comparators: is `a` clearly further that way than `b`? Centre, near edge and direction must agree; of a thing in or
+# on another, neither is.
 def further_left(a: SceneObject, b: SceneObject) -> bool:
-    edge = a.centre[1] + a.size[1] / 2 > b.centre[1] + b.size[1] / 2
+    edge = a.centre[1] + a.size[1] / 2 > b.centre[1] + b.size[1] / 2 and not _attached(a, b)
     return a.centre[1] - b.centre[1] > MARGIN and bearing(a) - bearing(b) > MARGIN_ANGLE and edge
 
 
 def further_right(a: SceneObject, b: SceneObject) -> bool:
-    edge = a.centre[1] - a.size[1] / 2 < b.centre[1] - b.size[1] / 2
+    edge = a.centre[1] - a.size[1] / 2 < b.centre[1] - b.size[1] / 2 and not _attached(a, b)
     return b.centre[1] - a.centre[1] > MARGIN and bearing(b) - bearing(a) > MARGIN_ANGLE and edge
 
 
@@ -45,7 +50,7 @@ def closer(a: SceneObject, b: SceneObject) -> bool:
     """Nearer to the sensor, whatever its height: what stands higher is nearer to a raised sensor, too."""
     lift = abs((a.centre[2] - a.size[2] / 2) - (b.centre[2] - b.size[2] / 2))
     margin = 1.5 * MARGIN + 0.6 * lift
-    front = a.centre[0] - a.size[0] / 2 < b.centre[0] - b.size[0] / 2
+    front = a.centre[0] - a.size[0] / 2 < b.centre[0] - b.size[0] / 2 and not _attached(a, b)
     near = math.hypot(*b.centre[:2]) - math.hypot(*a.centre[:2]) > margin
     return near and front and b.centre[0] - a.centre[0] > margin / 2
 
@@ -91,20 +96,16 @@ def gap(a: SceneObject, b: SceneObject) -> float:
 
 
 def closer_to(anchor: SceneObject) -> Comparator:
-    """Comparator: clearly nearer to the anchor than another."""
+    """Comparator: clearly nearer to the anchor than another; what is in or on the anchor leaves it open."""
 
     def compare(a: SceneObject, b: SceneObject) -> bool:
         centres = math.dist(a.centre[:2], anchor.centre[:2]) < math.dist(b.centre[:2], anchor.centre[:2])
-        return gap(b, anchor) - gap(a, anchor) > 1.5 * MARGIN and centres
+        return gap(b, anchor) - gap(a, anchor) > 1.5 * MARGIN and centres and not _attached(a, anchor)
 
     return compare
 
 
 # Relations of an object to an anchor.
-def _attached(a: SceneObject, b: SceneObject) -> bool:
-    return a.support == b.id or b.support == a.id
-
-
 def left_of(o: SceneObject, anchor: SceneObject) -> Truth:
     return _beside(o, anchor, 1.0)
 

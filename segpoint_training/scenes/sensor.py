@@ -104,7 +104,7 @@ def _unanswered(view: View, looked_at: np.ndarray, scale: float, rng: np.random.
     red, green, blue = view.albedo[..., 0], view.albedo[..., 1], view.albedo[..., 2]
     brightness = np.maximum(np.maximum(red, green), blue)
     grazing = 1 - view.facing / 0.22
-    dark = 0.35 - 3.5 * brightness
+    dark = 0.22 - 2.2 * brightness
     mirror = 0.8 * view.gloss * (1 - (1 - view.facing) / 0.015)
     chance = np.maximum(np.maximum(grazing, dark), np.maximum(mirror, view.dropout)).take(looked_at)
     # answers fail in blotches; drawn coarsely, as their borders are ragged anyway

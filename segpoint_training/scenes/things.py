@@ -115,7 +115,7 @@ def laptop(draw: Draw) -> Model:
     body = prism(outline, base, smooth=True)
     if draw.pick((False, False, False, True)):  # closed
         mesh = merged([body.of_part(0), prism(outline, 0.007, smooth=True).turned(np.eye(3), (0, 0, base)).of_part(0)])
-        surface = Surface((plain(case),), 0.3, 0.1)
+        surface = Surface((plain(case),), 0.3, 0.05)
         return Model("laptop", mesh, surface, "lying", "metal", top=(base + 0.007, rectangle(length, width)))
     keys = box((length * 0.9, width * 0.5, 0.001), (0, width * 0.14, base)).of_part(1)
     pad = box((length * 0.3, width * 0.25, 0.0006), (0, -width * 0.3, base)).of_part(3)
@@ -127,7 +127,7 @@ def laptop(draw: Draw) -> Model:
     mesh = merged([body.of_part(0), keys, pad, panel.turned(swing, (0, width / 2 - 0.004, base))])
     light = printed(draw.rng, draw.colour(blue=3, white=3, black=3), 0.8) if draw.chance(0.5) else plain(dark)
     skins = (plain(case), _keys(draw, case * 0.8, dark, 14, 5), light, plain(case * 0.85))
-    return Model("laptop", mesh.resting(), Surface(skins, 0.3, 0.15), "upright", "metal")
+    return Model("laptop", mesh.resting(), Surface(skins, 0.3, 0.06), "upright", "metal")
 
 
 def phone(draw: Draw) -> Model:
@@ -139,7 +139,7 @@ def phone(draw: Draw) -> Model:
     top = plain(case if face == "back" else black)
     if face == "on":
         top = printed(draw.rng, draw.colour(blue=3, black=3, white=3), 1.0, 64)
-    surface = Surface((plain(case), top, plain(case)), 0.7, 0.3)
+    surface = Surface((plain(case), top, plain(case)), 0.7, 0.15)
     return Model("phone", body, surface, "lying", "glass", top=(thick, rectangle(length, width)))
 
 
@@ -179,7 +179,7 @@ def mouse(draw: Draw) -> Model:
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     case = draw.colour(black=6, white=3, gray=3)
     mesh = Mesh(vertices, normals.astype(np.float32), dome.uv, dome.faces, dome.part)
-    return Model("mouse", mesh.resting(), Surface((plain(case),), 0.3, 0.1), "upright", "plastic")
+    return Model("mouse", mesh.resting(), Surface((plain(case),), 0.3, 0.0), "upright", "plastic")
 
 
 def lamp(draw: Draw) -> Model:
