@@ -90,13 +90,12 @@ def _probability(text: str) -> float:
 
 
 def _segment(args: argparse.Namespace) -> int:
-    from segpoint.files import read_points
+    from segpoint.files import SUFFIXES, read_points
 
-    points = read_points(args.file)  # before the model is loaded: a wrong path should not cost seconds
-    for out in (args.out, args.png):
-        if out and not Path(out).resolve().parent.is_dir():
-            raise SegPointError(f"the folder of {out} does not exist: create it or write elsewhere")
-
+    # All of this before the model is loaded: a mistyped path should not cost seconds.
+    points = read_points(args.file)
+    _check_target(args.out, SUFFIXES)
+    _check_target(args.png, (".png",))
     from segpoint.segmenter import Segmenter
 
     segmenter = Segmenter.from_bundle(args.bundle, threshold=args.threshold)
@@ -119,6 +118,13 @@ def _setup(args: argparse.Namespace) -> int:
 
     print(f"ready: {setup(dtype=args.dtype, force=args.force)}")
     return 0
+
+
+def _check_target(path: str | None, suffixes: tuple[str, ...]) -> None:
+    if path and Path(path).suffix.lower() not in suffixes:
+        raise SegPointError(f"{path} cannot be written: give it the suffix {' or '.join(suffixes)}")
+    if path and not Path(path).resolve().parent.is_dir():
+        raise SegPointError(f"the folder of {path} does not exist: create it or write elsewhere")
 
 
 def _write_labelled(path: str, points: PointFile, result: Segmentation) -> None:

@@ -104,7 +104,7 @@ def prepare(xyz: np.ndarray, rgb: np.ndarray | None, frame: str, config: CloudCo
 
 
 def network_frame(cloud: Cloud, config: CloudConfig) -> np.ndarray:
-    """(N, 3) float32 coordinates for the encoder: about the scene's middle, in units of ``unit_m`` or the unit sphere."""
+    """(N, 3) float32 coordinates for the encoder, about the scene's middle, in ``unit_m`` or in the unit sphere."""
     n = cloud.count
     points = cloud.xyz[:n]
     middle = points[cloud.focus[:n]] if cloud.focus[:n].any() else points

@@ -253,8 +253,11 @@ class SegPointNode(LifecycleNode):
     def _complain(self, kind: str, message: str, detail: str = "", fatal: bool = False) -> None:
         self._health.trouble(message, fatal)
         said = self._complaints.let_through(kind, message)
-        if said is not None:
-            (self.get_logger().error if fatal else self.get_logger().warning)(said + detail)
+        # Two lines: rclpy raises where one line logs now with this severity, now with that.
+        if said is not None and fatal:
+            self.get_logger().error(said + detail)
+        elif said is not None:
+            self.get_logger().warning(said + detail)
 
 
 def frame_of(frame_id: str, setting: str) -> str:

@@ -53,7 +53,7 @@ class Batch:
 
 
 class Batches(Dataset[Batch]):
-    """Item i is the i-th batch of an endless, seeded shuffle of the clouds: the same on every run and after a resume."""
+    """Item i is the i-th batch of an endless, seeded shuffle of the clouds: the same on every run, also a resumed one."""
 
     def __init__(
         self,

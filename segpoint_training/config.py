@@ -16,10 +16,12 @@ from segpoint.errors import SegPointError
 @dataclass(frozen=True)
 class DataConfig:
     """Generated scenes: ``train_scenes`` seeds of the train split from 0, ``validation_scenes`` from the end of the
-    seed range. width: pixels of the generated depth image (height is 3/4 of it)."""
+    seed range. width: pixels of the generated depth image (height is 3/4 of it). sentences: train on this many of the
+    most frequent ones only (each costs stage 1 an embedding by the LLM)."""
 
-    train_scenes: int = 6000
-    validation_scenes: int = 100
+    train_scenes: int = 5000
+    validation_scenes: int = 50
+    sentences: int = 8000
     width: int = 320
     workers: int = 2
 

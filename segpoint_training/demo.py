@@ -166,6 +166,8 @@ def _draw(path: Path, labelled: PointFile, reply: dict[str, Any]) -> None:
 
 
 def _describe(targets: list[dict[str, Any]]) -> str:
+    if not targets:
+        return "nothing marked"
     boxes = [
         f"a box of {' × '.join(f'{side:.2f}' for side in target['size'])} m "
         f"at ({', '.join(f'{value:+.2f}' for value in target['centre'])})"

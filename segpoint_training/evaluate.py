@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import platform
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from segpoint.errors import SegPointError
 from segpoint_training.baselines import REFERENCES, references, tabletop_clusters
 from segpoint_training.labelled import LabelledCloud, LabelledSet, Question, folder_set, generated_set
 from segpoint_training.metrics import Sample, advantage, iou, summary
+from segpoint_training.provenance import git_commit
 
 if TYPE_CHECKING:
     from segpoint.segmenter import Segmentation, Segmenter
@@ -228,22 +228,9 @@ def _provenance(bundle: Path) -> dict[str, Any]:
     return {
         "bundle": bundle.resolve().name,
         "bundle_sha256": digest.hexdigest(),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
-
-
-def _git_commit() -> str | None:
-    """HEAD of the checkout that this code stands in, "+" where files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(("git", *arguments), cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _without_nan(value: Any) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def dice_loss(logits: Tensor, targets: Tensor, eps: float = 1e-6, scale: float = 1000.0) -> Tensor:
-    """1 − DICE of each mask, averaged. logits, targets: (…, N). As in LISA: both terms divided by ``scale``, plus eps."""
+    """1 − DICE of each mask, averaged. logits, targets: (…, N). As in LISA: both terms over ``scale``, plus eps."""
     probability = logits.float().sigmoid()
     intersection = 2.0 * (probability / scale * targets).sum(dim=-1)
     total = (probability / scale).sum(dim=-1) + (targets / scale).sum(dim=-1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from segpoint_training.scenes.scene import Instruction
 
 if TYPE_CHECKING:
     from segpoint.network.language import PointLanguageModel
+    from segpoint_training.shards import LabelledCloud
 
 
 def question_of(instruction: Instruction) -> str:
@@ -78,6 +81,14 @@ def word_embeddings(words: Sequence[str], language: PointLanguageModel) -> Tenso
     table = language.word_table()
     rows = [table[language.tokenizer(f" {word}", add_special_tokens=False).input_ids].mean(dim=0) for word in words]
     return torch.stack(rows).float()
+
+
+def keep_frequent(clouds: Sequence[LabelledCloud], count: int) -> list[LabelledCloud]:
+    """The clouds with only the instructions whose sentence is among the ``count`` most frequent; none is left bare."""
+    seen = Counter(i.text for cloud in clouds for i in cloud.instructions)
+    frequent = {text for text, _ in seen.most_common(count)}
+    kept = [replace(c, instructions=tuple(i for i in c.instructions if i.text in frequent)) for c in clouds]
+    return [cloud for cloud in kept if cloud.instructions]
 
 
 def choose(instructions: Sequence[Instruction], count: int, rng: np.random.Generator) -> list[Instruction]:

@@ -30,6 +30,8 @@ from segpoint.errors import SegPointError  # noqa: E402
 from segpoint_training.batches import Batch, Batches  # noqa: E402
 from segpoint_training.checkpoints import Ema, flat_state, load_checkpoint, save_checkpoint  # noqa: E402
 from segpoint_training.config import StageConfig, TrainConfig  # noqa: E402
+from segpoint_training.provenance import git_commit  # noqa: E402
+from segpoint_training.questions import keep_frequent  # noqa: E402
 from segpoint_training.shards import LabelledCloud, read_shards, write_shards  # noqa: E402
 
 VALIDATION_SEEDS = 900_000_000  # test-split seeds for watching a run; `segpoint evaluate` counts from 0
@@ -79,7 +81,7 @@ def _data(config: TrainConfig, run: Path) -> tuple[list[LabelledCloud], list[Lab
         read_shards(write_shards(run / "shards", split, seeds[split], data.width, cloud, workers=data.workers))
         for split in ("train", "test")
     ]
-    return parts[0], parts[1]
+    return keep_frequent(parts[0], data.sentences), parts[1]
 
 
 @dataclass
@@ -121,7 +123,7 @@ def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
     step = 0
     if (folder / "state.safetensors").exists():
         step = load_checkpoint(folder, stage.modules, ema, optimizer)["step"]
-        watch.log(stage=stage.name, resumed=step)
+    watch.log(stage=stage.name, commit=git_commit(), begins=step, scenes=config.scenes)
     peaks = [group["lr"] for group in stage.groups]
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))

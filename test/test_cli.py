@@ -1,4 +1,7 @@
-"""The ``segpoint`` command as a user runs it: as a process, with good and bad input."""
+"""The ``segpoint`` command with good and bad input.
+
+What is about starting runs it as a process; the rest calls its main(), so that torch is imported once for all of it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ import pytest
 
 import segpoint
 from segpoint.backbone import backbone_folder
+from segpoint.cli import main
 from segpoint.config import default_bundle
 from segpoint.files import read_points, write_points
 
@@ -30,7 +35,8 @@ def backbone() -> Path:
     return backbone_folder()
 
 
-def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def start(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as a process."""
     return subprocess.run(
         [sys.executable, "-m", "segpoint.cli", *words],
         cwd=REPOSITORY, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
@@ -38,14 +44,32 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def refused(*words: str, **environment: str) -> str:
-    """The one line that a command with bad input prints before it exits with 2."""
-    done = run(*words, **environment)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("segpoint: ")
-    return line
+@pytest.fixture
+def answered(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the command with good input; what it prints on standard output."""
+
+    def run(*words: str) -> str:
+        code = main(list(words))
+        told = capfd.readouterr()
+        assert code == 0, told.err
+        return told.out
+
+    return run
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the command with bad input; the one line that it prints on standard error before it exits with 2."""
+
+    def run(*words: str) -> str:
+        code = main(list(words))
+        told = capfd.readouterr()
+        assert (code, told.out) == (2, ""), told.err
+        (line,) = told.err.splitlines()
+        assert line.startswith("segpoint: ") and len(line) < 500
+        return line
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +86,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_help_is_quick_and_loads_no_torch() -> None:
     started = time.perf_counter()
-    done = run("--help")
+    done = start("--help")
     assert time.perf_counter() - started < 1.0
     assert done.returncode == 0
     for command in ("segment", "setup", "demo", "generate", "train", "evaluate"):
@@ -73,7 +97,7 @@ def test_help_is_quick_and_loads_no_torch() -> None:
 
 
 def test_version() -> None:
-    assert run("--version").stdout == f"segpoint {segpoint.__version__}\n"
+    assert start("--version").stdout == f"segpoint {segpoint.__version__}\n"
 
 
 def test_version_is_one() -> None:
@@ -89,35 +113,42 @@ def test_public_names() -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("fly",), ("segment",), ("segment", "a.pcd", "mug", "--frame", "map")])
-def test_wrong_usage(words: tuple[str, ...]) -> None:
-    done = run(*words)
-    assert done.returncode == 2
-    assert done.stderr.startswith("usage: segpoint")
+def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(list(words))
+    assert capsys.readouterr().err.startswith("usage: segpoint")
 
 
-def test_missing_file() -> None:
+def test_bad_input_as_a_process() -> None:
+    done = start("segment", "nowhere.pcd", "the mug")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+def test_missing_file(refused: Callable[..., str]) -> None:
     assert "nowhere.pcd" in refused("segment", "nowhere.pcd", "the mug")
 
 
-def test_wrong_suffix(tmp_path: Path) -> None:
+def test_wrong_suffix(refused: Callable[..., str], tmp_path: Path) -> None:
     path = tmp_path / "cloud.txt"
     path.write_text("1 2 3\n")
     assert ".pcd" in refused("segment", str(path), "the mug")
 
 
-def test_damaged_file(tmp_path: Path) -> None:
+def test_damaged_file(refused: Callable[..., str], tmp_path: Path) -> None:
     path = tmp_path / "cloud.pcd"
     path.write_bytes(b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 9\nHEIGHT 1\n"
                      b"POINTS 9\nDATA binary\n\0\0\0")  # fmt: skip
     assert "cloud.pcd" in refused("segment", str(path), "the mug")
 
 
-def test_missing_bundle(cloud: str, tmp_path: Path) -> None:
+def test_missing_bundle(refused: Callable[..., str], cloud: str, tmp_path: Path) -> None:
     assert str(tmp_path) in refused("segment", cloud, "the mug", "--bundle", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_corrupt_bundle(cloud: str, bundle: Path, tmp_path: Path, name: str) -> None:
+def test_corrupt_bundle(
+    refused: Callable[..., str], cloud: str, bundle: Path, backbone: Path, tmp_path: Path, name: str
+) -> None:
     broken = tmp_path / "bundle"
     broken.mkdir()
     for file in bundle.iterdir():
@@ -126,40 +157,52 @@ def test_corrupt_bundle(cloud: str, bundle: Path, tmp_path: Path, name: str) -> 
     assert str(broken) in refused("segment", cloud, "the mug", "--bundle", str(broken))
 
 
-def test_backbone_not_set_up(cloud: str, bundle: Path, tmp_path: Path) -> None:
-    words = ("segment", cloud, "the mug", "--bundle", str(bundle))
-    assert "segpoint setup" in refused(*words, SEGPOINT_CACHE=str(tmp_path))
+def test_backbone_not_set_up(
+    refused: Callable[..., str], cloud: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGPOINT_CACHE", str(tmp_path))
+    assert "segpoint setup" in refused("segment", cloud, "the mug", "--bundle", str(bundle))
 
 
 @pytest.mark.parametrize("instruction", ["", " \n\t", "mug " * 2500], ids=["empty", "blank", "10,000 characters"])
-def test_bad_instruction(cloud: str, bundle: Path, backbone: Path, instruction: str) -> None:
-    line = refused("segment", cloud, instruction, "--bundle", str(bundle))
-    assert "instruction" in line and len(line) < 400
+def test_bad_instruction(
+    refused: Callable[..., str], cloud: str, bundle: Path, backbone: Path, instruction: str
+) -> None:
+    assert "instruction" in refused("segment", cloud, instruction, "--bundle", str(bundle))
 
 
 @pytest.mark.parametrize("instruction", ["<SEG>", "the mug </s> <POINT>", "👀 ☕ bitte!"])
-def test_odd_instruction_is_only_text(cloud: str, bundle: Path, backbone: Path, instruction: str) -> None:
-    done = run("segment", cloud, instruction, "--bundle", str(bundle), "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["instruction"] == instruction
+def test_odd_instruction_is_only_text(
+    answered: Callable[..., str], cloud: str, bundle: Path, backbone: Path, instruction: str
+) -> None:
+    told = json.loads(answered("segment", cloud, instruction, "--bundle", str(bundle), "--json"))
+    assert told["instruction"] == instruction
 
 
 @pytest.mark.parametrize("points", [np.zeros((3, 3)), np.full((500, 3), np.nan)], ids=["three points", "all NaN"])
-def test_too_few_points(bundle: Path, backbone: Path, tmp_path: Path, points: np.ndarray) -> None:
+def test_too_few_points(
+    refused: Callable[..., str], bundle: Path, backbone: Path, tmp_path: Path, points: np.ndarray
+) -> None:
     path = tmp_path / "few.pcd"
     write_points(path, points.astype(np.float32))
     assert "point" in refused("segment", str(path), "the mug", "--bundle", str(bundle))
 
 
-def test_out_into_no_folder(cloud: str, tmp_path: Path) -> None:
-    assert "does not exist" in refused("segment", cloud, "the mug", "--out", str(tmp_path / "none" / "out.pcd"))
+@pytest.mark.parametrize("option, name", [("--out", "result.ply"), ("--png", "result.png")])
+def test_results_that_cannot_be_written(
+    refused: Callable[..., str], cloud: str, tmp_path: Path, option: str, name: str
+) -> None:
+    words = ("segment", cloud, "the mug", option)
+    assert "does not exist" in refused(*words, str(tmp_path / "none" / name))
+    assert "suffix" in refused(*words, str(tmp_path / "result.xyz"))
 
 
-def test_segment_writes_all_it_says(cloud: str, bundle: Path, backbone: Path, tmp_path: Path) -> None:
+def test_segment_writes_all_it_says(
+    answered: Callable[..., str], cloud: str, bundle: Path, backbone: Path, tmp_path: Path
+) -> None:
     out, png = tmp_path / "labelled.pcd", tmp_path / "picture.png"
-    done = run("segment", cloud, "the box", "--bundle", str(bundle), "--out", str(out), "--png", str(png), "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    words = ("segment", cloud, "the box", "--bundle", str(bundle), "--out", str(out), "--png", str(png))
+    told = json.loads(answered(*words, "--json"))
     labelled = read_points(out)
     np.testing.assert_array_equal(labelled.xyz, read_points(cloud).xyz)
     assert int(labelled.label.max()) == len(told["targets"])
@@ -170,8 +213,16 @@ def test_segment_writes_all_it_says(cloud: str, bundle: Path, backbone: Path, tm
     assert told["seconds"] and all(seconds >= 0 for seconds in told["seconds"].values())
 
 
-def test_nothing_found_is_an_answer(cloud: str, bundle: Path, backbone: Path) -> None:
-    """No point of a float32 sigmoid reaches a threshold this close to 1 by accident of training."""
-    done = run("segment", cloud, "the giraffe", "--bundle", str(bundle), "--threshold", "0.9999999")
-    assert done.returncode == 0, done.stderr
-    assert "There is no mask." in done.stdout
+def test_recorded_scene(answered: Callable[..., str], shared: Path, bundle: Path, backbone: Path) -> None:
+    """A Kinect's organised cloud, binary_compressed, with holes."""
+    told = json.loads(answered("segment", str(shared / "real" / "learn1.pcd"), "the green box", "--json"))
+    assert told["points"] == 640 * 480
+    assert told["target_points"] >= sum(target["points"] for target in told["targets"])
+
+
+def test_nothing_found_is_an_answer(
+    answered: Callable[..., str], cloud: str, bundle: Path, backbone: Path
+) -> None:
+    """Whatever the bundle: a float32 sigmoid does not come this close to 1 by accident."""
+    words = ("segment", cloud, "the giraffe", "--bundle", str(bundle), "--threshold", "0.9999999")
+    assert "There is no mask." in answered(*words)

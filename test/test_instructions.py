@@ -196,7 +196,7 @@ def _agrees(instruction: Instruction, objects: tuple[SceneObject, ...]) -> bool:
         return False
     own = [o for o in objects if o.category == kind]
     colour = re.search(rf"\b(red|blue|green|white) {kind}(s|es)?$", text)
-    if colour and not re.search(r"est|er |tall|small|big|large|little|short|left|right|front|back", text):
+    if colour and re.fullmatch(rf"((pick up|grab|where is|where are) )?(the )?{colour.group()}", text):
         assert instruction.targets == tuple(o.id for o in own if o.colour == colour.group(1)), text
     elif re.search(rf"leftmost {kind}$", text):
         assert instruction.targets == tuple(o.id for o in sorted(own, key=lambda o: -o.centre[1])[:1]), text

@@ -33,12 +33,16 @@ def tiny_tokenizer(kind: str) -> PreTrainedTokenizerFast:
     if kind == "llama2":
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
         tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
-        trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=specials, initial_alphabet=list("<>/|_SEG"))
+        trainer = trainers.BpeTrainer(
+            vocab_size=200, special_tokens=specials, show_progress=False, initial_alphabet=list("<>/|_SEG")
+        )
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet)
+        trainer = trainers.BpeTrainer(
+            vocab_size=400, special_tokens=specials, show_progress=False, initial_alphabet=alphabet
+        )
     tokenizer.train_from_iterator(CORPUS, trainer)
     if kind == "llama2":
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
@@ -57,7 +61,7 @@ def tiny_model(kind: str = "smollm2", **options) -> PointLanguageModel:
         num_key_value_heads=2,
         max_position_embeddings=512,
         tie_word_embeddings=kind == "smollm2",
-        initializer_range=0.1,
+        initializer_range=0.25,  # large enough that a frozen head of this width can be sure of a word
         attn_implementation="sdpa",
     )
     model = PointLanguageModel(LlamaForCausalLM(config), tokenizer, token_width=WIDTH, **options)
@@ -168,17 +172,17 @@ def test_the_prefix_survives_an_error(model, points, monkeypatch):
 @pytest.mark.parametrize("kind", ["smollm2", "llama2"])
 def test_it_learns_to_answer_and_decoding_repeats_what_was_taught(kind, points):
     """Two clouds, the same questions, other answers: overfit, then the decoder writes exactly those."""
-    model = tiny_model(kind, lora_rank=16, lora_targets=("q_proj", "v_proj", "down_proj"))
+    model = tiny_model(kind, lora_rank=32, lora_targets=("q_proj", "v_proj", "o_proj", "up_proj", "down_proj"))
     frozen = {n: p.clone() for n, p in model.named_parameters() if n not in model.trained_parameters()}
     clouds = [points, -points]
     lessons = [ANSWERS, [ANSWERS[3], ANSWERS[0], ANSWERS[3], ANSWERS[1]]]
-    optimiser = torch.optim.Adam(model.trained_parameters().values(), lr=5e-3)
-    for _ in range(150):
+    optimiser = torch.optim.Adam(model.trained_parameters().values(), lr=1e-2)
+    for _ in range(50):
         loss = sum(model.forward_many(c, QUESTIONS, a).text_loss for c, a in zip(clouds, lessons, strict=True))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert float(loss) < 0.1
+    assert loss.item() < 0.1
     for cloud, answers in zip(clouds, lessons, strict=True):
         prefix, taught = model.encode_points(cloud), model.forward_many(cloud, QUESTIONS, answers)
         for question, text, seg in zip(QUESTIONS, answers, taught.seg_hidden, strict=True):

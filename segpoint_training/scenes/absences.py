@@ -79,7 +79,7 @@ def _any_sense(word: str, names: Names) -> dict[int, Truth]:
 def _absent_coloured(names: Names, word: str) -> Iterator[Statement]:
     """ "the red banana" where neither is there, or something else is red."""
     colours = names.colours() or ["red"]
-    for colour in {colours[int(names.rng.integers(len(colours)))], COLOURS[int(names.rng.integers(len(COLOURS)))]}:
+    for colour in dict.fromkeys((_one_of(colours, names.rng), _one_of(list(COLOURS), names.rng))):
         if word != colour:
             yield Statement(f"{colour} {word}", (), "absent coloured", frames="brief")
 

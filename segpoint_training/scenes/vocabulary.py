@@ -56,7 +56,7 @@ def kind_of(o: SceneObject) -> str:
 
 def kinds(words: str) -> frozenset[str]:
     """Kinds from a list of words; a category stands for all its finer kinds, with "!" for itself alone."""
-    found = set()
+    found: set[str] = set()
     for word in words.split():
         found.update((word.rstrip("!"), *_FINER.get(word, ())))
     return frozenset(found)

@@ -1,0 +1,155 @@
+"""From a finished run to a bundle: weights, config, model card.
+
+    python -m segpoint_training.release runs/tabletop models/segpoint-tabletop \
+        --figures docs/results/generated.json docs/results/real.json
+
+Weights are the stages' averaged ones, as float16 (BatchNorm statistics float32). The card's figures come from the JSON
+that ``segpoint evaluate --json`` wrote, and only from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from segpoint.errors import SegPointError
+from segpoint.segmenter import WEIGHTS
+from segpoint_training.checkpoints import averaged_state
+from segpoint_training.config import TrainConfig
+
+_STATISTICS = ("running_mean", "running_var", "kernel_points")  # small, and float16 would cost accuracy
+
+
+def write_bundle(config: TrainConfig, run: Path, bundle: Path) -> None:
+    """``bundle`` with the weights of ``run``'s stage 2 and the training config beside them."""
+    bundle.mkdir(parents=True, exist_ok=True)
+    state = {name: _narrow(name, value) for name, value in averaged_state(run / "stage2").items()}
+    save_file(state, bundle / WEIGHTS)
+    config.model.save(bundle)
+    config.save(bundle / "training.yaml")
+    write_card(run, bundle, [])
+
+
+def write_card(run: Path, bundle: Path, figures: Sequence[Path]) -> None:
+    """MODEL_CARD.md: what it is, how it was made, how large, how good, and where it fails."""
+    records = [json.loads(path.read_text()) for path in figures]
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    text = _CARD.format(
+        sha256=_sha256(bundle / WEIGHTS),
+        size=f"{(bundle / WEIGHTS).stat().st_size / 1e6:.1f} MB",
+        parts=_parts_table(load_file(bundle / WEIGHTS)),
+        training=_training_table(log),
+        figures="\n\n".join(_figures(record) for record in records) or "Not measured yet.",
+    )
+    (bundle / "MODEL_CARD.md").write_text(text)
+
+
+def _narrow(name: str, value: Tensor) -> Tensor:
+    if not value.is_floating_point() or name.endswith(_STATISTICS):
+        return value
+    return value.to(torch.float16)
+
+
+def _parts_table(state: dict[str, Tensor]) -> str:
+    """Parameters and bytes of each part of the network, as they stand in the file."""
+    parts: dict[str, list[Tensor]] = {}
+    for name, value in state.items():
+        parts.setdefault(".".join(name.split(".")[:2]).replace("language.llm", "language.lora"), []).append(value)
+    rows = ["| part | parameters | bytes |", "|---|---:|---:|"]
+    for name, values in sorted(parts.items()):
+        count, size = sum(v.numel() for v in values), sum(v.numel() * v.element_size() for v in values)
+        rows.append(f"| `{name}` | {count:,} | {size:,} |")
+    return "\n".join(rows)
+
+
+def _training_table(log: list[dict[str, Any]]) -> str:
+    """Each start of each stage: commit, steps, wall time."""
+    rows = ["| stage | commit | scenes seen | from | to |", "|---|---|---:|---|---|"]
+    for begin in (line for line in log if "commit" in line):
+        later = [line for line in log if line.get("stage") == begin["stage"] and line["time"] >= begin["time"]]
+        until = next((line for line in later if "done" in line), later[-1])
+        seen = begin["scenes"] * until.get("step", 0)
+        rows.append(f"| {begin['stage']} | `{begin['commit'][:12]}` | {seen:,} | {begin['time']} | {until['time']} |")
+    return "\n".join(rows)
+
+
+def _figures(record: dict[str, Any]) -> str:
+    """One evaluation as a Markdown table, the references beside ours."""
+    names = list(record["references"])
+    head = ["kind", "n", "mIoU", "Acc@0.25", "Acc@0.5", *(f"{name}: mIoU" for name in names)]
+    rows = [
+        f"**{record['data']}**, {record['clouds']} clouds, {record['questions']} instructions "
+        f"(weights `{record['bundle_sha256'][:12]}`, code `{(record['git_commit'] or 'none')[:13]}`)\n",
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
+    ]
+    for kind, ours in record["measures"].items():
+        others = [record["references"][name][kind]["miou"] for name in names]
+        values = [ours["miou"], ours["acc25"], ours["acc50"], *others]
+        cells = ["–" if v is None else f"{100 * v:.1f}" for v in values]
+        rows.append("| " + " | ".join([kind, str(ours["count"]), *cells]) + " |")
+    return "\n".join(rows)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m segpoint_training.release", description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="the folder of a finished run")
+    parser.add_argument("bundle", type=Path, help="the bundle to write, or to write the card of")
+    parser.add_argument("--figures", type=Path, nargs="*", default=[], help="JSON files of `segpoint evaluate --json`")
+    args = parser.parse_args(argv)
+    missing = [str(path) for path in (args.run / "config.yaml", *args.figures) if not path.is_file()]
+    if missing:
+        raise SegPointError(f"not found: {', '.join(missing)}")
+    if not args.figures:
+        write_bundle(TrainConfig.load(args.run / "config.yaml"), args.run, args.bundle)
+    write_card(args.run, args.bundle, args.figures)
+    return 0
+
+
+_CARD = """# segpoint-tabletop
+
+The small SegPoint that ships: a cloud of a table and a sentence in, the points that the sentence means out. Needs
+SmolLM2-135M-Instruct beside it (`segpoint setup`); runs on two CPU cores.
+
+- `model.safetensors`: {size}, sha256 `{sha256}`
+- Trained only on generated tabletop scenes (`segpoint_training/scenes`), from random weights. No real scan and no
+  published checkpoint was used. Base LLM: SmolLM2-135M-Instruct (Apache-2.0), frozen, with LoRA.
+- Meant for tabletops 0.4 to 1.5 m from a depth camera with colour. Not for rooms, LiDAR or streets.
+
+## How it was made
+
+```
+segpoint train config/training/segpoint_tabletop.yaml --run runs/tabletop --bundle models/segpoint-tabletop
+```
+
+The seed and every setting are in `training.yaml`. Weights are the run's moving averages.
+
+{training}
+
+## Size
+
+{parts}
+
+## Measured
+
+All figures in percent, from `segpoint evaluate --json`. The reference rows say what no understanding would score:
+marking every cluster, a cluster at random, and the best cluster chosen with the truth. "zero-target" counts the
+instructions with nothing to mark that were answered with nothing.
+
+{figures}
+"""
+
+if __name__ == "__main__":
+    raise SystemExit(main())
