@@ -240,7 +240,7 @@ class SegPointNode(LifecycleNode):
 
     def _on_failure(self, error: Exception) -> None:
         self._health.count("refused")
-        self._fail("no answer for this cloud", error)
+        self._fail("no answer", error)
 
     def _fail(self, what: str, error: Exception, fatal: bool = False) -> None:
         """Tell of an exception: bad input in one line, anything else with its traceback."""

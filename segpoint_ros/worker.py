@@ -19,7 +19,8 @@ class Worker(Generic[CloudT, AnswerT]):
     answer: (cloud, instruction) → answer, the long work, done in this thread.
     deliver: publishes an answer; never called once `stop` has returned.
     wanted: whether anybody listens.   failed: is told every exception; the thread goes on.
-    skipped: is told why a cloud was replaced before it was looked at: "busy" or "idle" (nothing was asked or wanted).
+    skipped: is told why a cloud got no answer: it was replaced while the thread was "busy" or "idle" (nothing was
+    asked or wanted), or what was found is "outdated" because another instruction came meanwhile.
     """
 
     def __init__(
@@ -92,8 +93,12 @@ class Worker(Generic[CloudT, AnswerT]):
                 answer = self._answer(cloud, instruction)
                 del cloud
                 with self._delivering:
-                    if not self._stopped:
+                    if self._stopped:
+                        return
+                    if instruction == self._instruction:
                         self._deliver(answer)
+                    else:
+                        self._skipped("outdated")  # another instruction came meanwhile: this is no answer to it
                 del answer  # while it waits, the thread holds on to nothing large
             except Exception as error:  # noqa: BLE001  whatever went wrong with this cloud, the next one may be good
                 self._failed(error)

@@ -102,6 +102,16 @@ def test_an_exception_is_told_and_survived(bench) -> None:
     until(lambda: bench.delivered == ["mug in good"])
 
 
+def test_no_answer_to_an_instruction_that_was_replaced(bench) -> None:
+    bench.worker.instruct("mug")
+    bench.worker.offer("one")
+    until(lambda: bench.started == [("one", "mug")])
+    bench.worker.instruct("bowl")
+    bench.allow.release(2)
+    until(lambda: bench.delivered == ["bowl in one"])
+    assert bench.skipped == ["outdated"]
+
+
 def test_nothing_is_delivered_after_stop(bench) -> None:
     bench.worker.instruct("mug")
     bench.worker.offer("one")

@@ -91,6 +91,21 @@ class SegPoint(nn.Module):
         reader = config.reader
         self.reader = MaskReader(language_width, gfp.width, reader.layers, reader.heads) if reader.layers else None
 
+    def adapt(self) -> None:
+        """Choose what of the encoder is trained (the paper's Tab. 6): nothing, all, LoRA in its attention, or adapters.
+
+        LoRA is laid in by peft, in place. Call it after the encoder's weights are loaded.
+        """
+        adaptation = self.config.encoder.adaptation
+        self.encoder.requires_grad_(adaptation == "full")
+        if adaptation == "mlp":
+            self.encoder.adapters.requires_grad_(True)
+        if adaptation == "lora":
+            from peft import LoraConfig, inject_adapter_in_model
+
+            names = ["qkv"] if self.config.encoder.block != "split_swiglu_norm" else ["q_proj", "v_proj"]
+            inject_adapter_in_model(LoraConfig(r=8, lora_alpha=16, target_modules=names), self.encoder)
+
     def encode(self, inputs: PointInputs) -> PointTokens:
         """𝒢 and ℰ: the tokens of a batch of clouds, geometry injected before each of the four blocks."""
         geometry = None

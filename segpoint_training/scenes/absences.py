@@ -102,7 +102,7 @@ def _coloured_sense(word: str, colour: str, names: Names) -> dict[int, Truth]:
     known = any(n.word == word for n in NOUNS)
     kind = anything(objects) if word in ("object", "thing") else (
         _any_sense(word, names) if known else noun_reading(main_noun(word), objects))  # fmt: skip
-    return both(kind, colour_reading(colour, objects))
+    return both(kind, colour_reading(colour, names.view))
 
 
 def _absent_place(names: Names, absent: list[str]) -> Iterator[Statement]:

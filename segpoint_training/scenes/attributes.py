@@ -101,7 +101,7 @@ def _proportions(names: Names) -> Iterator[Statement]:
             reading = both(name.reading, _proportion_reading(word, names.view))
             yield from names.statement(name, reading, word, "", "proportion")
             for colour in names.colours():
-                coloured = both(reading, colour_reading(colour, names.view.objects))
+                coloured = both(reading, colour_reading(colour, names.view))
                 yield from names.statement(name, coloured, f"{word} {colour}", "", "size and colour")
 
 

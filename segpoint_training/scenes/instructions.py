@@ -118,7 +118,8 @@ def _category(names: Names) -> Iterator[Statement]:
             every += [f"both {name.plural}"] if len(meant) == 2 else [f"all {number} {name.plural}"] if number else []
             yield Statement(name.plural, meant, family, plural=True, frames=frames)
             phrase = every[int(names.rng.integers(len(every)))]
-            yield Statement(phrase, meant, family, form="counted", plural=True, frames="brief")
+            several = not phrase.startswith("every")
+            yield Statement(phrase, meant, family, form="counted", plural=several, frames="brief")
             if everyday:
                 yield Statement(name.word, meant, "several", frames=frames)
         if set(meant) <= on_table and name.level is not Level.SYNONYM:

@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+
+from .colours import NAMES, name_indices
 from .occlusion import TABLE, occlusions
 from .scene import Scene, SceneObject
 from .vocabulary import STANDING, Level, Noun, canonical_colour, colours_near, is_known, kind_of
 
 MIN_POINTS = 60  # at 640 × 480: an object with fewer visible points is nothing that a sentence should ask for
+SECOND_COLOUR, SOME_COLOUR = 0.2, 0.08  # shares of the seen surface
 
 
 class Truth(IntEnum):
@@ -37,13 +41,15 @@ class View:
     table: SceneObject | None
     faint: frozenset[int]  # hardly visible
     cuts: Mapping[tuple[int, int], float]  # (hidden, hider) → share of the object, see `occlusions`
+    tints: Mapping[int, Mapping[str, float]]  # share of each colour on what is seen of an object
 
     @classmethod
     def of(cls, scene: Scene) -> View:
         limit = MIN_POINTS * scene.width * scene.height / (640 * 480)
         table = next((o for o in scene.objects if o.id == TABLE), None)
         objects = tuple(o for o in scene.objects if o.id != TABLE and o.category != "table")
-        return cls(objects, table, frozenset(o.id for o in objects if o.points < limit), occlusions(scene))
+        faint = frozenset(o.id for o in objects if o.points < limit)
+        return cls(objects, table, faint, occlusions(scene), {o.id: _tints(scene, o.id) for o in objects})
 
     @property
     def covered(self) -> frozenset[int]:
@@ -118,17 +124,33 @@ def _boxy_book(noun: Noun, o: SceneObject) -> bool:
     return o.category == "book" and "box" in noun.denotes
 
 
-def colour_reading(colour: str, objects: Iterable[SceneObject]) -> dict[int, Truth]:
-    """What is of a colour; an object without a single colour name leaves it open, as does a transparent one."""
+def _tints(scene: Scene, ident: int) -> dict[str, float]:
+    pixels = np.flatnonzero(scene.instance == ident)
+    if not len(pixels):
+        return {}
+    shown = name_indices(scene.rgb[pixels[:: max(1, len(pixels) // 400)]].astype(np.float32) / 255)
+    share = np.bincount(shown + 1, minlength=len(NAMES) + 1)[1:] / len(shown)
+    return dict(zip(NAMES, share.tolist(), strict=True))
+
+
+def colour_reading(colour: str, view: View) -> dict[int, Truth]:
+    """What is of a colour; an object without a single colour name leaves it open, as does a transparent one.
+
+    So does one of two colours (a bowl that is white inside and purple outside): it is surely neither, and no other
+    colour that it shows is called absent.
+    """
+    colour = canonical_colour(colour)
 
     def value(o: SceneObject) -> Truth:
-        if not o.colour or o.category == "glass":
+        own, tints = canonical_colour(o.colour), view.tints[o.id]
+        if not own or o.category == "glass":
             return Truth.MAYBE
-        if canonical_colour(o.colour) == canonical_colour(colour):
-            return Truth.YES
-        return Truth.NEAR if colours_near(o.colour, colour) else Truth.NO
+        if own == colour:
+            second = (v for k, v in tints.items() if k not in (own, "gray") and not colours_near(k, own))
+            return Truth.MAYBE if not o.printed and max(second, default=0.0) > SECOND_COLOUR else Truth.YES
+        return Truth.NEAR if colours_near(own, colour) or tints.get(colour, 0.0) > SOME_COLOUR else Truth.NO
 
-    return {o.id: value(o) for o in objects}
+    return {o.id: value(o) for o in view.objects}
 
 
 def pose_reading(pose: str, objects: Iterable[SceneObject]) -> dict[int, Truth]:

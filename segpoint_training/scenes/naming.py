@@ -59,7 +59,7 @@ class Names:
 
     def coloured(self, name: Name, colour: str) -> dict:
         """The reading of the noun with the colour."""
-        return both(name.reading, colour_reading(colour, self.view.objects))
+        return both(name.reading, colour_reading(colour, self.view))
 
     @cached_property
     def anchors(self) -> list[tuple[str, int]]:

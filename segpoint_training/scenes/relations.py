@@ -48,7 +48,7 @@ def further_right(a: SceneObject, b: SceneObject) -> bool:
 
 def closer(a: SceneObject, b: SceneObject) -> bool:
     """Nearer to the sensor, whatever its height: what stands higher is nearer to a raised sensor, too."""
-    lift = abs((a.centre[2] - a.size[2] / 2) - (b.centre[2] - b.size[2] / 2))
+    lift = max(abs(a.centre[2] - b.centre[2]), abs((a.centre[2] - a.size[2] / 2) - (b.centre[2] - b.size[2] / 2)))
     margin = 1.5 * MARGIN + 0.6 * lift
     front = a.centre[0] - a.size[0] / 2 < b.centre[0] - b.size[0] / 2 and not _attached(a, b)
     near = math.hypot(*b.centre[:2]) - math.hypot(*a.centre[:2]) > margin

@@ -176,7 +176,8 @@ _NEAR_COLOURS = tuple(
     kinds(pair)
     for pair in (
         "red orange", "red pink", "red brown", "orange yellow", "orange brown", "yellow beige", "white beige",
-        "white gray", "white silver", "white clear", "gray silver", "gray black", "gray clear", "blue purple",
+        "red black", "brown gray", "white gray",
+        "white silver", "white clear", "gray silver", "gray black", "gray clear", "blue purple",
         "blue cyan", "blue turquoise", "blue black", "blue gray", "green cyan", "green turquoise", "green olive",
         "pink purple", "brown beige", "brown black", "brown yellow", "yellow gold", "yellow green", "brown gold",
         "orange pink", "red purple", "purple black", "green black", "beige gray", "beige pink",
