@@ -28,7 +28,7 @@ from segpoint_ros.node import RELIABLE, SENSOR
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud
 
 SETTLE_S = 0.5  # for the node to find this process, too, once this one has found the node
-AGAIN_S = 15.0  # a best-effort cloud may be lost; asking again sooner would only replace one that is being worked on
+AGAIN_S = 15.0  # a best-effort cloud may be lost; sent again sooner, it would only be worked on twice
 
 
 class Asker(Node):
@@ -48,7 +48,7 @@ class Asker(Node):
             self.create_subscription(String, f"{target}/output/answer", self._on_answer, RELIABLE),
         ]
         self.reply: dict[str, Any] = {}
-        self.asked_at = 0.0  # time.monotonic() of the last cloud sent
+        self.asked_at = 0.0  # time.monotonic() when the cloud was sent first
         self.answered_at = 0.0
 
     @property
@@ -62,11 +62,11 @@ class Asker(Node):
         return len(self.reply) == len(self._listeners)
 
     def ask(self) -> None:
-        """Send the instruction and the cloud, with the time of now as its stamp."""
-        self.reply.clear()
+        """Send the instruction and the cloud. The first time stamps it: an answer to any copy is an answer."""
+        if not self.asked_at:
+            self._cloud.header.stamp = self.get_clock().now().to_msg()
+            self.asked_at = time.monotonic()
         self._words.publish(self._instruction)
-        self._cloud.header.stamp = self.get_clock().now().to_msg()
-        self.asked_at = time.monotonic()
         self._points.publish(self._cloud)
 
     def _on_points(self, message: PointCloud2) -> None:
@@ -95,6 +95,7 @@ def ask(node: Asker, patience: float) -> None:
     while time.monotonic() < settled:
         rclpy.spin_once(node, timeout_sec=0.1)
     node.ask()
+    again = node.asked_at + AGAIN_S
     while not node.answered:
         rclpy.spin_once(node, timeout_sec=0.1)
         if time.monotonic() > give_up:
@@ -102,8 +103,9 @@ def ask(node: Asker, patience: float) -> None:
             raise SegPointError(
                 f"{came} came back in {patience:.0f} s: see the node's log, or where it got no cloud, README, Transport"
             )
-        if time.monotonic() > node.asked_at + AGAIN_S and not node.reply:
+        if time.monotonic() > again and not node.reply:
             node.ask()
+            again += AGAIN_S
 
 
 def main(argv: list[str] | None = None) -> int:

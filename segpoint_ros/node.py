@@ -15,6 +15,7 @@ Callbacks only store; `Worker` does the work. Whatever a message holds, the node
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -89,6 +90,11 @@ class SegPointNode(LifecycleNode):
         if self._settings.autostart and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
+    def close(self) -> None:
+        """Stop in whatever state it is. The object is of no use afterwards."""
+        self._stop_work()
+        self.destroy_node()
+
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -150,13 +156,14 @@ class SegPointNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def _stop_work(self) -> bool:
-        """No more input, no more output. False where a computation is still running out of sight."""
+    def _stop_work(self) -> None:
+        """No more input, no more output; a computation that outlasts the patience ends out of sight."""
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
         worker, self._worker = self._worker, None
-        return worker is None or worker.stop(STOP_WITHIN)
+        if worker is not None:
+            worker.stop(STOP_WITHIN)
 
     def _release(self) -> None:
         for output in self._outputs:
@@ -280,30 +287,29 @@ def _seconds(value: float | None) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop. Returns the exit code; 2 where a parameter is wrong."""
+    """Run the node until it is told to stop, and end the process. Returns 2 where a parameter is wrong."""
     rclpy.init(args=args)
-    node = None
-    finished = True
     try:
         node = SegPointNode()
+    except ParameterException as error:
+        print(f"segpoint: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    try:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         node.autostart()
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except ParameterException as error:
-        print(f"segpoint: {error}", file=sys.stderr)
-        return 2
     finally:
-        if node is not None:
-            finished = node._stop_work()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    if not finished:
-        sys.stderr.flush()
-        os._exit(0)  # a computation cannot be interrupted, and unloading torch under it crashes
-    return 0
+        # Under ros2 launch Ctrl-C comes twice, from the terminal and from launch: the second must not break this off.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        node.close()
+        rclpy.try_shutdown(uninstall_handlers=False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # unloading torch takes longer than launch waits, and crashes under a computation that still runs
 
 
 if __name__ == "__main__":

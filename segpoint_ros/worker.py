@@ -101,4 +101,5 @@ class Worker(Generic[CloudT, AnswerT]):
                         self._skipped("outdated")  # another instruction came meanwhile: this is no answer to it
                 del answer  # while it waits, the thread holds on to nothing large
             except Exception as error:  # noqa: BLE001  whatever went wrong with this cloud, the next one may be good
-                self._failed(error)
+                if not self._stopped:
+                    self._failed(error)

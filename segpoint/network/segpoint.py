@@ -42,9 +42,10 @@ class PointTokens:
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """What a question is read against: f_P (B, N, D) and the middle level (B, N2, D) at positions (B, N2, 3)."""
+    """What a question is read against: f_P (B, N, D) and the middle level (B, N2, D), each with its points (…, 3)."""
 
     dense: Tensor
+    points: Tensor
     scene: Tensor
     positions: Tensor
     scene_valid: Tensor
@@ -139,7 +140,8 @@ class SegPoint(nn.Module):
             dense, scene = self.propagation(tokens.f5, point_hidden, inputs.tables, rows)
         level = inputs.tables["levels"][:, : scene.shape[1]]
         valid = inputs.valid.gather(1, level)
-        return SceneFeatures(dense, scene, gather(inputs.points, level), valid)
+        points = inputs.points if rows is None else gather(inputs.points, rows)
+        return SceneFeatures(dense, points, scene, gather(inputs.points, level), valid)
 
     def read(
         self, features: SceneFeatures, seg_hidden: Tensor, words: Tensor, word_mask: Tensor
@@ -151,8 +153,9 @@ class SegPoint(nn.Module):
         1/√D (our choice: logits of order one at the start).
         """
         seg = self.gamma(seg_hidden)
-        presence = None
+        dense, presence = features.dense, None
         if self.reader is not None:
+            dense = dense + self.reader.locate(features.points)
             seg, presence = self.reader(seg, words, word_mask, features.scene, features.positions, features.scene_valid)
-        logits = seg @ features.dense.transpose(1, 2) / math.sqrt(seg.shape[-1])
+        logits = seg @ dense.transpose(1, 2) / math.sqrt(seg.shape[-1])
         return logits, presence
