@@ -77,7 +77,7 @@ class Segmenter:
         if threshold is not None:
             config = replace(config, mask_threshold=threshold)
         state = _read_weights(folder / WEIGHTS)
-        language = load_language(config, "float32" if device == "cpu" else "bfloat16")
+        language = load_language(config, _language_dtype(device))
         network = SegPoint(config, language.hidden_size)
         try:
             network.load_state_dict(_part(state, "network."))
@@ -193,6 +193,12 @@ class Stopwatch:
 
     def total(self) -> dict[str, float]:
         return {**self.laps, "total": sum(self.laps.values())}
+
+
+def _language_dtype(device: str) -> str:
+    """bfloat16 wherever the hardware multiplies it; elsewhere it is slower than float32."""
+    capable = torch.cpu.get_capabilities() if device == "cpu" else {"avx512_bf16": True}
+    return "bfloat16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "float32"
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ class Batch:
 
 
 class Batches(Dataset[Batch]):
-    """Item i is the i-th batch of an endless, seeded shuffle of the clouds: the same on every run, also a resumed one."""
+    """Item i is the i-th batch of an endless, seeded shuffle of the clouds: same on every run, also after a resume."""
 
     def __init__(
         self,

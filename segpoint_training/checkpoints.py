@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from segpoint.errors import SegPointError
+
+
+class Stateful(Protocol):
+    """What a checkpoint holds a part of: a module, or a chosen part of one."""
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state: dict[str, Tensor], /) -> Any: ...
+    def train(self, mode: bool = True, /) -> Any: ...
 
 
 class Ema:
@@ -34,7 +43,7 @@ class Ema:
 
 
 def save_checkpoint(
-    folder: Path, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
+    folder: Path, modules: Mapping[str, Stateful], ema: Ema, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
 ) -> None:
     """``folder/state.safetensors`` and ``folder/state.json``; the step in both tells a torn pair."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +63,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer
+    folder: Path, modules: Mapping[str, Stateful], ema: Ema, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
     """Restore what `save_checkpoint` wrote, exactly; returns the facts."""
     tensors = load_file(folder / "state.safetensors")
@@ -70,12 +79,12 @@ def load_checkpoint(
     return facts
 
 
-def flat_state(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
+def flat_state(modules: Mapping[str, Stateful]) -> dict[str, Tensor]:
     """``{"network.gem.…": tensor}`` of several modules."""
     return {f"{part}.{name}": value for part, module in modules.items() for name, value in module.state_dict().items()}
 
 
-def load_flat(modules: dict[str, nn.Module], state: dict[str, Tensor]) -> None:
+def load_flat(modules: Mapping[str, Stateful], state: dict[str, Tensor]) -> None:
     """The inverse of `flat_state`, strict."""
     for part, module in modules.items():
         module.load_state_dict(part_of(state, f"{part}."))

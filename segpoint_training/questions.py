@@ -94,4 +94,4 @@ def keep_frequent(clouds: Sequence[LabelledCloud], count: int) -> list[LabelledC
 def choose(instructions: Sequence[Instruction], count: int, rng: np.random.Generator) -> list[Instruction]:
     """``count`` of a scene's instructions, repeated where there are fewer."""
     order = rng.permutation(len(instructions))
-    return [instructions[i] for i in np.resize(order, count)]
+    return [instructions[i] for i in np.resize(order, count).tolist()]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from segpoint.network.language import PointLanguageModel, load_language
 from segpoint.network.segpoint import PointTokens, SegPoint
 from segpoint.segmenter import read_answer
 from segpoint_training.batches import Batch, Batches
-from segpoint_training.checkpoints import averaged_state, part_of
+from segpoint_training.checkpoints import Stateful, averaged_state, part_of
 from segpoint_training.config import StageConfig, TrainConfig
 from segpoint_training.shards import LabelledCloud
 from segpoint_training.stage1 import last_state, mask_losses, presence_loss, weighted
@@ -32,7 +31,7 @@ class AnswerTrainer(nn.Module):
 
     def __init__(self, config: BundleConfig) -> None:
         super().__init__()
-        self.language = load_language(config)
+        self.language = load_language(config, "bfloat16")  # frozen; LoRA and projections stay float32
         self.network = SegPoint(config, self.language.hidden_size)
         self.network.encoder.requires_grad_(False)
         for part in (self.network.gem, self.network.injections):
@@ -56,7 +55,8 @@ class AnswerTrainer(nn.Module):
         return weighted(means, stage), {name: float(value.detach()) for name, value in means.items()}
 
     def _scene_losses(self, one: Batch, tokens: PointTokens) -> dict[str, Tensor]:
-        said = self.language.forward_many(tokens.f5, one.questions[0], one.answers[0])
+        with torch.autocast("cpu", enabled=False):
+            said = self.language.forward_many(tokens.f5.float(), one.questions[0], one.answers[0])
         features = self.network.propagate(tokens, said.point_hidden[None], one.inputs, one.rows)
         states, mask = pad_states(said.question_hidden)
         _, presence = self.network.read(features, last_state(states, mask), states, mask)
@@ -80,22 +80,20 @@ class AnswerTrainer(nn.Module):
         return torch.stack([logits for logits, _ in read]), torch.stack(presence) if presence else None
 
 
-class Trained(nn.Module):
-    """The language model's trained parameters alone, for a checkpoint without the backbone."""
+class Trained:
+    """The language model's trained parameters alone: `Stateful` without the backbone."""
 
     def __init__(self, language: PointLanguageModel) -> None:
-        super().__init__()
-        self.language = [language]  # in a list: its thousand frozen weights are no submodule of this one
+        self.language = language
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        return {name: p.detach() for name, p in self.language[0].trained_parameters().items()}
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: p.detach() for name, p in self.language.trained_parameters().items()}
 
-    def load_state_dict(self, state: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> None:
-        self.language[0].load_trained(dict(state))
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.language.load_trained(dict(state))
 
-    def train(self, mode: bool = True) -> Trained:
-        self.language[0].train(mode)
-        return super().train(mode)
+    def train(self, mode: bool = True) -> None:
+        self.language.train(mode)
 
 
 def pad_states(states: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -138,5 +136,5 @@ def run_stage2(
         {"name": "language", "params": language, "lr": stage.rate},
         {"name": "network", "params": network, "lr": stage.rate},
     ]
-    modules = {"network": trainer.network, "language": Trained(trainer.language)}
+    modules: dict[str, Stateful] = {"network": trainer.network, "language": Trained(trainer.language)}
     fit(Stage("stage2", stage, modules, groups, loss, look), batches, watch)

@@ -22,13 +22,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from segpoint.errors import SegPointError  # noqa: E402
 from segpoint_training.batches import Batch, Batches  # noqa: E402
-from segpoint_training.checkpoints import Ema, flat_state, load_checkpoint, save_checkpoint  # noqa: E402
+from segpoint_training.checkpoints import Ema, Stateful, flat_state, load_checkpoint, load_flat, save_checkpoint  # noqa: E402
 from segpoint_training.config import StageConfig, TrainConfig  # noqa: E402
 from segpoint_training.provenance import git_commit  # noqa: E402
 from segpoint_training.questions import keep_frequent  # noqa: E402
@@ -109,7 +109,7 @@ class Stage:
 
     name: str
     config: StageConfig
-    modules: dict[str, nn.Module]
+    modules: dict[str, Stateful]
     groups: list[dict]
     loss: Callable[[Batch], tuple[Tensor, dict[str, float]]]
     validate: Callable[[], dict[str, float]]
@@ -171,12 +171,10 @@ def schedule(step: int, config: StageConfig) -> float:
 
 def _averaged(stage: Stage, ema: Ema) -> dict[str, float]:
     """The stage's figures with the averaged weights; the weights in training are put back afterwards."""
-    from segpoint_training.checkpoints import load_flat
-
     own = {name: value.clone() for name, value in flat_state(stage.modules).items()}
     load_flat(stage.modules, ema.state)
     for module in stage.modules.values():
-        module.eval()
+        module.train(False)
     try:
         return stage.validate()
     finally:

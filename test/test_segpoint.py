@@ -19,9 +19,7 @@ from segpoint.network.segpoint import SegPoint
 WIDTH = 24  # of a small language model
 SMALL = BundleConfig(
     cloud=CloudConfig(points=512),
-    encoder=EncoderConfig(
-        tokens=16, patch=8, width=24, depth=4, heads=2, hidden=32, stem_width=16, group_channels=16
-    ),
+    encoder=EncoderConfig(tokens=16, patch=8, width=24, depth=4, heads=2, hidden=32, stem_width=16, group_channels=16),
     gem=GemConfig(neighbours=8, widths=(8, 8, 12)),
     gfp=GfpConfig(levels=(32, 64), neighbours=4, width=16),
     reader=ReaderConfig(layers=2, heads=2),

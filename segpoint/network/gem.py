@@ -43,9 +43,7 @@ class GeometricEnhancer(nn.Module):
         self.extent = EXTENT * radius
         self.register_buffer("kernel_points", kernel_points(kernel_count, radius))
         channels = [in_channels, *widths]
-        self.convolutions = nn.ModuleList(
-            KPConv(c_in, c_out, kernel_count) for c_in, c_out in pairwise(channels)
-        )
+        self.convolutions = nn.ModuleList(KPConv(c_in, c_out, kernel_count) for c_in, c_out in pairwise(channels))
         self.norms = nn.ModuleList(MaskedBatchNorm(width) for width in widths)
 
     def forward(self, features: Tensor, points: Tensor, neighbours: Tensor, valid: Tensor) -> Tensor:

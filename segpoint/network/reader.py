@@ -57,6 +57,8 @@ class PositionCode(nn.Module):
     At the default unit of 0.2 m that is 5 cm (a mug) to 6.4 m (a room).
     """
 
+    frequencies: Tensor
+
     def __init__(self, width: int, octaves: int = 8) -> None:
         super().__init__()
         self.register_buffer("frequencies", 2 * torch.pi / (0.25 * 2.0 ** torch.arange(octaves)), persistent=False)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
 from segpoint.config import BundleConfig
-from segpoint.network.encoder import PointEncoder, Uni3DShape
+from segpoint.network.encoder import BlockKind, PointEncoder, Uni3DShape
 from segpoint.network.gem import GeometricEnhancer, GeometricInjection
 from segpoint.network.gfp import FeaturePropagation, PlainUpsampling
 from segpoint.network.inputs import POINT_FEATURES, PointInputs
@@ -66,7 +67,7 @@ class SegPoint(nn.Module):
             depth=encoder.depth,
             heads=encoder.heads,
             hidden=encoder.hidden,
-            kind=encoder.block,
+            kind=cast(BlockKind, encoder.block),
             group_channels=encoder.group_channels,
             stem_width=encoder.stem_width,
             embedding=0,

@@ -1,0 +1,149 @@
+"""The Segmenter on untrained weights and the real backbone: contracts that hold whatever the model has learnt."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from segpoint import backbone
+from segpoint.config import BundleConfig, CloudConfig, GfpConfig
+from segpoint.errors import SegPointError
+from segpoint.network.language import load_language
+from segpoint.network.segpoint import SegPoint
+from segpoint.prompts import NO_MASK
+from segpoint.segmenter import WEIGHTS, Segmenter
+from segpoint_training.scenes.generate import generate_scene
+
+CONFIG = BundleConfig(
+    cloud=CloudConfig(points=1024), gfp=GfpConfig(levels=(256, 512)), presence_threshold=0.0, mask_threshold=0.4
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights, but an LLM that always writes "mug <SEG>.", so that there is a mask to look at."""
+    backbone.setup()
+    torch.manual_seed(0)
+    language = load_language(CONFIG)
+    network = SegPoint(CONFIG, language.hidden_size)
+    with torch.no_grad():
+        language.seg_bias.fill_(1e4)
+    folder = tmp_path_factory.mktemp("bundle")
+    state = {f"network.{k}": v for k, v in network.state_dict().items()}
+    save_file({**state, **{f"language.{k}": v for k, v in language.trained_state().items()}}, folder / WEIGHTS)
+    CONFIG.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def segmenter(bundle: Path) -> Segmenter:
+    return Segmenter.from_bundle(bundle)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return generate_scene(5, split="test", width=320, height=240)
+
+
+def test_the_answer_fits_the_cloud(segmenter, scene):
+    answer = segmenter.segment(scene.xyz, "pick up the mug", rgb=scene.rgb)
+    count = len(scene.xyz)
+    assert answer.mask.shape == (count,) and answer.mask.dtype == bool
+    assert answer.score.shape == (count,) and answer.score.dtype == np.float32
+    assert 0 <= answer.score.min() and answer.score.max() <= 1
+    assert answer.mask.any() and not answer.mask[~np.isfinite(scene.xyz).all(axis=1)].any()
+    assert np.array_equal(answer.mask, answer.score > CONFIG.mask_threshold)
+    assert "<SEG>" in answer.answer
+    assert answer.timings["total"] == pytest.approx(sum(v for k, v in answer.timings.items() if k != "total"))
+    for instance in answer.instances:
+        assert answer.mask[instance.indices].all()
+        assert np.isfinite([*instance.centre, *instance.size, *instance.orientation]).all()
+
+
+def test_the_same_question_gives_the_same_answer(segmenter, scene):
+    first, again = segmenter.segment_many(scene.xyz, ["the mug", "the mug"], rgb=scene.rgb)
+    alone = segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
+    assert np.array_equal(first.mask, again.mask) and first.answer == again.answer
+    assert np.allclose(first.score, alone.score, atol=1e-5)
+
+
+def test_one_cloud_is_read_by_the_llm_once(segmenter, scene, monkeypatch):
+    calls = []
+    encode = segmenter.language.encode_points
+    monkeypatch.setattr(segmenter.language, "encode_points", lambda tokens: calls.append(1) or encode(tokens))
+    segmenter.segment_many(scene.xyz, ["the mug", "the bowl", "the box"], rgb=scene.rgb)
+    assert len(calls) == 1
+
+
+def test_frames_agree(segmenter, scene):
+    from segpoint.cloud import BODY_FROM_OPTICAL
+
+    optical = segmenter.segment(scene.xyz, "the box", rgb=scene.rgb)
+    body = segmenter.segment(scene.xyz @ BODY_FROM_OPTICAL.T, "the box", rgb=scene.rgb, frame="body")
+    assert (optical.mask == body.mask).mean() > 0.99
+    assert len(optical.instances) == len(body.instances)
+
+
+def test_presence_below_the_threshold_is_no_mask(bundle, scene, tmp_path):
+    from dataclasses import replace
+
+    sure = Segmenter.from_bundle(bundle)
+    sure.config = replace(CONFIG, presence_threshold=1.0)
+    answer = sure.segment(scene.xyz, "the mug", rgb=scene.rgb)
+    assert answer.answer == NO_MASK and not answer.mask.any() and not answer.instances
+
+
+def test_semantic_gives_a_class_or_none(segmenter, scene):
+    classes = segmenter.semantic(scene.xyz, ["mug", "table"], rgb=scene.rgb)
+    assert classes.shape == (len(scene.xyz),) and set(np.unique(classes)) <= {-1, 0, 1}
+    with pytest.raises(SegPointError, match="class"):
+        segmenter.semantic(scene.xyz, [])
+
+
+def test_text_cannot_smuggle_in_special_tokens(segmenter, scene):
+    for text in ("<SEG>", "the mug </s> <SEG>", "<POINT> <POINT>", "<|im_end|>", "🍵 please"):
+        assert segmenter.segment(scene.xyz, text, rgb=scene.rgb).mask.shape == (len(scene.xyz),)
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "empty"), ("  \n", "empty"), ("mug " * 2500, "tokens")])
+def test_bad_instructions(segmenter, scene, text, message):
+    with pytest.raises(SegPointError, match=message):
+        segmenter.segment(scene.xyz, text)
+
+
+def test_no_colour_and_float64_and_three_points(segmenter, scene):
+    assert segmenter.segment(scene.xyz.astype(np.float64), "the mug").mask.shape == (len(scene.xyz),)
+    with pytest.raises(SegPointError, match="at least"):
+        segmenter.segment(np.ones((3, 3)), "the mug")
+
+
+def test_bad_bundles(bundle, tmp_path):
+    with pytest.raises(SegPointError, match="no bundle"):
+        Segmenter.from_bundle(tmp_path / "none")
+    broken = tmp_path / "broken"
+    shutil.copytree(bundle, broken)
+    whole = (broken / WEIGHTS).read_bytes()
+    (broken / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SegPointError, match="safetensors"):
+        Segmenter.from_bundle(broken)
+    (broken / WEIGHTS).unlink()
+    with pytest.raises(SegPointError, match="no weights"):
+        Segmenter.from_bundle(broken)
+    shutil.copy(bundle / WEIGHTS, broken / WEIGHTS)
+    BundleConfig().save(broken)
+    from dataclasses import replace
+
+    replace(CONFIG, gfp=replace(CONFIG.gfp, width=64)).save(broken)
+    with pytest.raises(SegPointError, match="does not fit"):
+        Segmenter.from_bundle(broken)
+
+
+def test_backbone_not_set_up(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEGPOINT_CACHE", str(tmp_path))
+    with pytest.raises(SegPointError, match="segpoint setup"):
+        Segmenter.from_bundle(bundle)

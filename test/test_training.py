@@ -1,0 +1,194 @@
+"""The training package: losses against references, data that means what it says, stages that learn and resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segpoint.config import BundleConfig, CloudConfig, EncoderConfig, GemConfig, GfpConfig
+from segpoint.errors import SegPointError
+from segpoint_training.augment import augment, drop_points
+from segpoint_training.batches import Batches, sample_rows, target_table
+from segpoint_training.checkpoints import Ema, flat_state, load_checkpoint, save_checkpoint
+from segpoint_training.config import DataConfig, StageConfig, TrainConfig
+from segpoint_training.losses import bce_loss, dice_loss, instance_loss, object_loss, word_loss
+from segpoint_training.scenes.generate import generate_scene
+from segpoint_training.shards import label_scene, read_shards, write_shards
+from segpoint_training.train import schedule
+
+SMALL = BundleConfig(
+    cloud=CloudConfig(points=1024),
+    encoder=EncoderConfig(tokens=32, patch=16, width=48, depth=4, heads=2, hidden=64, stem_width=32, group_channels=32),
+    gem=GemConfig(neighbours=8, widths=(8, 16, 24)),
+    gfp=GfpConfig(levels=(64, 128), neighbours=4, width=32),
+)
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    return [label_scene(generate_scene(seed, width=160, height=120), SMALL.cloud) for seed in range(4)]
+
+
+def test_losses_against_the_published_ones(shared: Path):
+    case = load_file(shared / "reference" / "losses" / "case.safetensors")
+    logits, targets = case["logits"], case["targets"]
+    assert torch.allclose(dice_loss(logits, targets), case["dice"][0], atol=1e-6)
+    assert torch.allclose(bce_loss(logits, targets), case["bce"][0], atol=1e-6)
+
+
+def test_object_loss_is_one_decision_an_object():
+    instance = torch.tensor([[1, 1, 1, 1, 2, 0]])
+    is_target = torch.tensor([[[False, False, True]]])
+    right = torch.tensor([[[-9.0, -9, -9, -9, 9, 50]]])
+    assert object_loss(right, is_target, instance) < 1e-3
+    # The large object and the small one weigh alike but for the target's factor, whatever their points.
+    wrong_small = torch.tensor([[[-9.0, -9, -9, -9, -9, 0]]])
+    wrong_large = torch.tensor([[[9.0, 9, 9, 9, 9, 0]]])
+    assert object_loss(wrong_small, is_target, instance) == pytest.approx(
+        2 * float(object_loss(wrong_large, is_target, instance)), rel=1e-3
+    )
+
+
+def test_instance_and_word_losses_prefer_the_truth():
+    instance = torch.tensor([[1, 1, 2, 2, 0]])
+    apart = torch.tensor([[[1.0, 0], [1, 0.1], [0, 1], [0.1, 1], [1, 1]]])
+    assert instance_loss(apart, instance, 3) < 0.1 < instance_loss(torch.ones(1, 5, 2), instance, 3)
+    words = torch.eye(3)
+    assert word_loss(words[[2, 0]], words, torch.tensor([2, -1])) < 0.1
+    assert word_loss(words[[1, 0]], words, torch.tensor([2, -1])) > 1
+
+
+def test_shards_hold_what_was_generated_and_resume(tmp_path: Path, labelled):
+    paths = write_shards(tmp_path, "train", range(4), 160, SMALL.cloud, per_shard=2, workers=2)
+    stamps = [path.stat().st_mtime_ns for path in paths]
+    assert write_shards(tmp_path, "train", range(4), 160, SMALL.cloud, per_shard=2, workers=2) == paths
+    assert stamps == [path.stat().st_mtime_ns for path in paths], "finished shards are kept"
+    clouds = read_shards(paths)
+    assert len(clouds) == 4
+    again = label_scene(generate_scene(1, sensor="kinect", width=160, height=120), SMALL.cloud)
+    assert np.array_equal(clouds[1].instance, again.instance)
+    assert np.allclose(clouds[1].cloud.xyz, again.cloud.xyz)
+    assert clouds[1].instructions == again.instructions
+
+
+def test_augmentation_keeps_left_left_and_near_near(labelled):
+    cloud, rng = labelled[0].cloud, np.random.default_rng(0)
+    n = cloud.count
+    for _ in range(20):
+        changed = augment(cloud, rng)
+        for axis in (0, 1):
+            order = np.corrcoef(cloud.xyz[:n, axis], changed.xyz[:n, axis])[0, 1]
+            assert order > 0.85
+        assert not changed.xyz[n:].any() and 0 <= changed.rgb.min() and changed.rgb.max() <= 1
+    fewer, instance = drop_points(cloud, labelled[0].instance, rng)
+    assert fewer.count <= n and len(fewer.xyz) == len(cloud.xyz) and not instance[fewer.count :].any()
+    kept = {tuple(row) for row in cloud.xyz[:n].tolist()}
+    assert all(tuple(row) in kept for row in fewer.xyz[: fewer.count].tolist())
+
+
+def test_batches_mean_what_they_say(labelled):
+    words = (["mug", "box", "table"], ["red"])
+    batches = Batches(labelled, SMALL, scenes=2, questions=5, points=256, words=words, seed=3, count=4)
+    batch = batches[1]
+    assert batch.inputs.points.shape == (2, 1024, 3) and batch.targets.shape == (2, 5, 256)
+    again = batches[1]
+    assert torch.equal(batch.rows, again.rows) and batch.questions == again.questions
+    assert torch.equal(batch.inputs.points, again.inputs.points)
+    for b in range(2):
+        for q, answer in enumerate(batch.answers[b]):
+            assert ("<SEG>" in answer) == bool(batch.has_target[b, q])
+            ids = batch.is_target[b, q].nonzero()[:, 0].tolist()
+            assert torch.equal(batch.targets[b, q] > 0, torch.isin(batch.instance[b], torch.tensor(ids)))
+
+
+def test_rows_are_mostly_on_objects():
+    focus = np.zeros(1000, bool)
+    focus[:100] = True
+    rows = sample_rows(900, focus, 200, np.random.default_rng(0))
+    assert rows.max() < 900 and focus[rows].mean() == 0.75
+    assert target_table([], 4).shape == (0, 4)
+
+
+def test_schedule():
+    stage = StageConfig(steps=1000, warmup=100)
+    assert schedule(0, stage) == pytest.approx(0.01) and schedule(99, stage) == 1
+    assert schedule(1000, stage) == pytest.approx(0.01)
+    values = [schedule(s, stage) for s in range(100, 1000)]
+    assert values == sorted(values, reverse=True)
+
+
+def test_checkpoint_is_exact(tmp_path: Path):
+    def build():
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+        return module, torch.optim.AdamW([{"name": "all", "params": list(module.parameters())}], lr=0.1)
+
+    def step(module, optimizer, ema, seed):
+        torch.manual_seed(seed)
+        optimizer.zero_grad()
+        module(torch.randn(8, 3)).square().sum().backward()
+        optimizer.step()
+        ema.update(flat_state({"m": module}))
+
+    module, optimizer = build()
+    ema = Ema(flat_state({"m": module}), 0.9)
+    for seed in range(3):
+        step(module, optimizer, ema, seed)
+    save_checkpoint(tmp_path, {"m": module}, ema, optimizer, {"step": 3})
+    step(module, optimizer, ema, 9)
+    other, second = build()
+    restored = Ema(flat_state({"m": other}), 0.9)
+    assert load_checkpoint(tmp_path, {"m": other}, restored, second)["step"] == 3
+    step(other, second, restored, 9)
+    for name, value in flat_state({"m": module}).items():
+        assert torch.equal(value, flat_state({"m": other})[name]), name
+        assert torch.equal(ema.state[name], restored.state[name]), name
+
+
+def test_training_config(tmp_path: Path, repository: Path):
+    shipped = TrainConfig.load(repository / "config" / "training" / "segpoint_tabletop.yaml")
+    assert shipped.model == BundleConfig()
+    shipped.save(tmp_path / "again.yaml")
+    assert TrainConfig.load(tmp_path / "again.yaml") == shipped
+    (tmp_path / "bad.yaml").write_text("stage1: {stepps: 3}")
+    with pytest.raises(SegPointError, match="stepps"):
+        TrainConfig.load(tmp_path / "bad.yaml")
+    with pytest.raises(SegPointError, match="no training config"):
+        TrainConfig.load(tmp_path / "none.yaml")
+
+
+def test_both_stages_run_resume_and_release(tmp_path: Path):
+    """The whole chain at toy size, real backbone: data, stage 1 in two stretches, stage 2, a bundle that loads."""
+    from segpoint import backbone
+    from segpoint.segmenter import Segmenter
+    from segpoint_training.train import main
+
+    backbone.setup()
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+
+    def config(steps: int) -> str:
+        stage = dict(scenes=2, questions=3, points=128, warmup=2)
+        whole = TrainConfig(
+            data=DataConfig(train_scenes=4, validation_scenes=2, width=160, sentences=12),
+            stage1=StageConfig(steps=steps, **stage),
+            stage2=StageConfig(steps=2, **{**stage, "scenes": 1}),
+            model=SMALL,
+        )
+        whole.save(tmp_path / "config.yaml")
+        return str(tmp_path / "config.yaml")
+
+    main([config(3), "--run", str(run), "--only", "stage1", "--validate-every", "2"])
+    first = load_file(run / "stage1" / "state.safetensors")
+    main([config(5), "--run", str(run), "--only", "stage1"])
+    main([config(5), "--run", str(run), "--only", "stage2", "--bundle", str(bundle)])
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["begins"] for line in log if "begins" in line] == [0, 3, 0]
+    assert int(first["step"]) == 3 and int(load_file(run / "stage1" / "state.safetensors")["step"]) == 5
+    assert (bundle / "MODEL_CARD.md").read_text().startswith("# segpoint-tabletop")
+    scene = generate_scene(1, split="test", width=160, height=120)
+    assert Segmenter.from_bundle(bundle).segment(scene.xyz, "the box", rgb=scene.rgb).mask.shape == scene.instance.shape
