@@ -217,7 +217,7 @@ def _stands_on(level: np.ndarray, distance: np.ndarray, config: CloudConfig) -> 
         forth = np.logical_or.accumulate(outline, axis=axis)
         back = np.flip(np.logical_or.accumulate(np.flip(outline, axis), axis=axis), axis)
         outline = outline | (forth & back)
-    inside: np.ndarray = ((cells >= low) & (cells < low + shape)).all(axis=1)
+    inside = np.all((cells >= low) & (cells < low + shape), axis=1)
     inside[inside] = outline[tuple((cells[inside] - low).T)]
     return inside & ~on_plane & (height > 0) & (height < config.support_height_m)
 

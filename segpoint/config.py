@@ -165,8 +165,8 @@ class BundleConfig:
     """Everything in ``config.json``.
 
     mask_threshold: a point is a target above this score.
-    presence_threshold: below this presence score the answer is that there is no mask, whatever the LLM wrote
-        (reader only).
+    presence_weight: how much the reader's presence (log-odds) counts when the LLM chooses between a target and
+        "There is no mask."; 0 leaves the choice to the LLM alone, as in the paper.
     cluster_m, cluster_points: targets closer than this are one instance; smaller clusters are dropped.
     """
 
@@ -177,7 +177,7 @@ class BundleConfig:
     language: LanguageConfig = field(default_factory=LanguageConfig)
     reader: ReaderConfig = field(default_factory=ReaderConfig)
     mask_threshold: float = 0.5
-    presence_threshold: float = 0.5
+    presence_weight: float = 1.0
     cluster_m: float = 0.03
     cluster_points: int = 50
 

@@ -17,13 +17,14 @@ from segpoint.cloud import Cloud, prepare
 from segpoint.config import BundleConfig, default_bundle
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance, separate
-from segpoint.network.inputs import collate
-from segpoint.network.language import Answer, PointLanguageModel, Prefix, load_language
+from segpoint.network.inputs import PointInputs, collate
+from segpoint.network.language import PointLanguageModel, Prefix, load_language
 from segpoint.network.segpoint import SceneFeatures, SegPoint
-from segpoint.prompts import NO_MASK, instruction_question
+from segpoint.prompts import instruction_question
 
 WEIGHTS = "model.safetensors"
 BACKENDS = ("auto", "torch")
+WORDS_KEPT = 256  # questions
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,24 @@ class Segmentation:
     """The answer to one instruction.
 
     mask: (M,) bool, the points meant; score: (M,) float32 in [0, 1]; both for every point of the input, False and 0
-    where a point is NaN or out of range.   answer: what the LLM wrote.   presence: how sure the model is that there is
-    a target at all.   instances: separate targets, best first, in the input's frame.   timings: seconds per stage;
-    what instructions on one cloud share is in each.
+    where a point is NaN or out of range.   answer: what the LLM wrote.   instances: separate
+    targets, best first, in the input's frame.   timings: seconds per stage; what instructions on one cloud share is in
+    each.
     """
 
     mask: np.ndarray
     score: np.ndarray
     answer: str
-    presence: float
     instances: list[Instance]
     timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class EncodedCloud:
+    """All that is known of a cloud before anything is asked: the LLM's cache of its points, and f_P."""
+
+    prefix: Prefix
+    features: SceneFeatures
 
 
 class Segmenter:
@@ -54,6 +62,7 @@ class Segmenter:
         self.network = network.to(device).eval()
         self.language = language.to(device).eval()
         self.device = device
+        self._known_words: dict[str, Tensor] = {}
 
     @classmethod
     def from_bundle(
@@ -108,14 +117,8 @@ class Segmenter:
         clock.lap("cloud")
         inputs = collate([cloud], self.config).to(self.device)
         clock.lap("neighbourhoods")
-        tokens = self.network.encode(inputs)  # 𝒢 and ℰ: g_f, f_3, f_4, f_5
-        clock.lap("encoder")
-        prefix = self.language.encode_points(tokens.f5)  # ℱ reads the points once: ĥ_point and the KV cache
-        clock.lap("llm_points")
-        features = self.network.propagate(tokens, prefix.point_hidden, inputs)  # 𝒫: f_P
-        clock.lap("propagation")
-        shared = dict(clock.laps)
-        return [self._answer(xyz, cloud, prefix, features, question, shared) for question in questions]
+        encoded = self.encode(inputs, clock)
+        return [self._answer(xyz, cloud, encoded, question, Stopwatch(clock.laps)) for question in questions]
 
     def semantic(
         self, xyz: np.ndarray, classes: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
@@ -123,29 +126,60 @@ class Segmenter:
         """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none."""
         if not classes:
             raise SegPointError("semantic needs at least one class name, got an empty list")
-        answers = self.segment_many(xyz, [f"all the {name} points" for name in classes], rgb, frame)
+        answers = self.segment_many(xyz, [f"the {name}" for name in classes], rgb, frame)
         scores = np.stack([np.where(answer.mask, answer.score, 0.0) for answer in answers])
         return np.where(scores.max(axis=0) > 0, scores.argmax(axis=0), -1)
 
-    def _answer(
-        self,
-        xyz: np.ndarray,
-        cloud: Cloud,
-        prefix: Prefix,
-        features: SceneFeatures,
-        question: str,
-        shared: dict[str, float],
-    ) -> Segmentation:
-        clock = Stopwatch(shared)
-        answer = self.language.answer(prefix, question)
+    @torch.inference_mode()
+    def encode(self, inputs: PointInputs, clock: Stopwatch) -> EncodedCloud:
+        """What does not depend on the question: 𝒢, ℰ, one pass of ℱ over the points, 𝒫."""
+        tokens = self.network.encode(inputs)  # g_f, f_3, f_4, f_5
+        clock.lap("encoder")
+        prefix = self.language.encode_points(tokens.f5)  # ĥ_point and the KV cache
+        clock.lap("llm_points")
+        features = self.network.propagate(tokens, prefix.point_hidden, inputs)  # f_P
+        clock.lap("propagation")
+        return EncodedCloud(prefix, features)
+
+    @torch.inference_mode()
+    def read(self, encoded: EncodedCloud, question: str, clock: Stopwatch) -> tuple[str, Tensor]:
+        """What the LLM writes about an encoded cloud, and the mask logits (N,).
+
+        The reader says first how likely there is a target, which weighs in on the LLM's choice. Several <SEG> are
+        merged into one mask (the paper's rule for many targets); none is a mask of −∞.
+        """
+        words = self._words(question)
+        everywhere = torch.ones(words.shape[:3], dtype=torch.bool, device=words.device)
+        doubt = 0.0
+        if self.network.reader is not None:
+            _, presence = self.network.read(encoded.features, None, words, everywhere)
+            assert presence is not None  # the reader gives it
+            doubt = -self.config.presence_weight * float(presence)
+        clock.lap("reader")
+        answer = self.language.answer(encoded.prefix, question, doubt)  # ŷ_seg
         clock.lap("llm_answer")
-        logits, sure = read_answer(self.network, answer, features)
-        score = logits.sigmoid().cpu().numpy()
-        presence = 1.0 if sure is None else float(sure.sigmoid())
+        segs = len(answer.seg_hidden)
+        if segs == 0:
+            return answer.text, encoded.features.dense.new_full(encoded.features.dense.shape[1:2], -torch.inf)
+        many = words.expand(1, segs, -1, -1)
+        logits, _ = self.network.read(encoded.features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1))
         clock.lap("mask")
-        written = answer.text
-        if presence < self.config.presence_threshold:
-            written, score = NO_MASK, np.zeros_like(score)
+        return answer.text, logits[0].amax(dim=0).float()
+
+    def _words(self, question: str) -> Tensor:
+        """The question's states (1, 1, T, H) from the frozen LLM, the last ones kept: an instruction often stands."""
+        if question not in self._known_words:
+            if len(self._known_words) >= WORDS_KEPT:
+                self._known_words.pop(next(iter(self._known_words)))
+            states = self.language.text_hidden([question])[0].float()
+            self._known_words[question] = states[None, None].to(self.device)
+        return self._known_words[question]
+
+    def _answer(
+        self, xyz: np.ndarray, cloud: Cloud, encoded: EncodedCloud, question: str, clock: Stopwatch
+    ) -> Segmentation:
+        text, logits = self.read(encoded, question, clock)
+        score = logits.sigmoid().cpu().numpy()
         found = (score > self.config.mask_threshold) & cloud.valid
         raw_score = cloud.to_raw(score)
         mask = cloud.to_raw(found, False)
@@ -158,25 +192,7 @@ class Segmenter:
             up=cloud.up,
         )
         clock.lap("instances")
-        return Segmentation(mask, raw_score, written, presence, instances, clock.total())
-
-
-def read_answer(network: SegPoint, answer: Answer, features: SceneFeatures) -> tuple[Tensor, Tensor | None]:
-    """Mask logits (N,) and presence logit () of what the LLM wrote about one cloud.
-
-    Several <SEG> are merged into one mask (the paper's rule for many targets); none is a mask of −∞. Presence is read
-    off the question, before the answer (None without a reader).
-    """
-    words = answer.question_hidden[None, None]  # (1, 1, T, H)
-    everywhere = torch.ones(words.shape[:3], dtype=torch.bool, device=words.device)
-    _, presence = network.read(features, words[:, :, -1], words, everywhere)
-    segs = len(answer.seg_hidden)
-    if segs == 0:
-        logits = features.dense.new_full(features.dense.shape[1:2], -torch.inf)
-    else:
-        many = words.expand(1, segs, -1, -1)
-        logits = network.read(features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1))[0][0].amax(dim=0)
-    return logits.float(), None if presence is None else presence[0, 0].float()
+        return Segmentation(mask, raw_score, text, instances, clock.total())
 
 
 class Stopwatch:

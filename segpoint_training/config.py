@@ -34,7 +34,7 @@ class StageConfig:
     scenes, questions, points: of one step: clouds, instructions a cloud, points a cloud that losses are taken on.
     rate, gate_rate: AdamW's learning rate, and that of GEM's gates (PROTOTYPE: at one rate they barely move).
     text, bce, dice: the paper's loss weights (1, 2, 2).   objects, presence, instances, words: of ours.
-    ema: decay of the weight average that is kept.
+    slower: stage 2's share of the rate for what stage 1 has trained.   ema: decay of the weight average that is kept.
     """
 
     steps: int
@@ -44,6 +44,7 @@ class StageConfig:
     rate: float = 1e-3
     gate_rate: float = 1e-2
     weight_decay: float = 0.02
+    slower: float = 0.3
     warmup: int = 100
     clip: float = 1.0
     text: float = 1.0

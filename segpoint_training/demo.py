@@ -22,7 +22,7 @@ import numpy as np
 
 from segpoint.config import default_bundle
 from segpoint.errors import SegPointError
-from segpoint.files import PointFile, read_points, write_points
+from segpoint.files import read_points, write_points
 from segpoint.instances import Instance
 from segpoint_training.scenes.generate import generate_scene
 from segpoint_training.scenes.scene import Scene
@@ -55,9 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         reply = _ask(out, environment)
 
     labelled = read_points(out / "labelled.pcd")
-    summary = _judge(labelled, truth, reply, args.seed)
+    assert labelled.label is not None  # `ask` writes it
+    summary = _judge(labelled.label > 0, truth, reply, args.seed)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    _draw(out / "picture.png", labelled, reply)
+    _draw(out / "picture.png", scene, labelled.label, labelled.extra["score"], reply)
     print(f"answer: “{INSTRUCTION}” → “{reply['answer']}”, {_describe(reply['targets'])}")
     print(f"wrote:  {out}/picture.png, labelled.pcd, summary.json")
     found = summary["iou"] > 0.0  # a mask of no points has an IoU of 0
@@ -128,9 +129,8 @@ def _ask(out: Path, environment: dict[str, str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def _judge(labelled: PointFile, truth: np.ndarray, reply: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The points that came back marked against the generator's truth."""
-    marked = labelled.label > 0
+def _judge(marked: np.ndarray, truth: np.ndarray, reply: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The points that came back marked, (M,) bool, against the generator's truth."""
     union = int((marked | truth).sum())
     return {
         "instruction": INSTRUCTION,
@@ -144,33 +144,29 @@ def _judge(labelled: PointFile, truth: np.ndarray, reply: dict[str, Any], seed: 
     }
 
 
-def _draw(path: Path, labelled: PointFile, reply: dict[str, Any]) -> None:
+def _draw(path: Path, scene: Scene, label: np.ndarray, score: np.ndarray, reply: dict[str, Any]) -> None:
     from segpoint.render import render_answer
 
-    score = labelled.extra["score"]
     instances = [
         Instance(
             centre=np.array(target["centre"]),
             size=np.array(target["size"]),
             orientation=np.array(target["orientation"]),
-            score=float(score[labelled.label == number].mean()),
-            indices=np.flatnonzero(labelled.label == number),
+            score=float(score[label == number].mean()),
+            indices=np.flatnonzero(label == number),
         )
         for number, target in enumerate(reply["targets"], start=1)
     ]
-    before = read_points(path.with_name("cloud.pcd"))  # what came back has its targets highlighted already
     render_answer(
-        path, before.xyz, before.rgb, labelled.label > 0, instances, INSTRUCTION, reply["answer"], "optical",
-        before.width, before.height,
+        path, scene.xyz, scene.rgb, label > 0, instances, INSTRUCTION, reply["answer"], "optical",
+        scene.width, scene.height,
     )  # fmt: skip
 
 
 def _describe(targets: list[dict[str, Any]]) -> str:
     if not targets:
         return "nothing marked"
-    boxes = [
-        f"a box of {' × '.join(f'{side:.2f}' for side in target['size'])} m "
-        f"at ({', '.join(f'{value:+.2f}' for value in target['centre'])})"
-        for target in targets
-    ]
-    return f"{len(targets)} target{'s' * (len(targets) != 1)}" + "".join(f", {box}" for box in boxes)
+    size = " × ".join(f"{side:.2f}" for side in targets[0]["size"])
+    centre = ", ".join(f"{value:+.2f}" for value in targets[0]["centre"])
+    count = "1 target," if len(targets) == 1 else f"{len(targets)} targets, the first"
+    return f"{count} a box of {size} m at ({centre})"

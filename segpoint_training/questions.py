@@ -55,6 +55,12 @@ class QuestionStates:
         mask = at < end[:, None]
         return self.states[at.clamp_max(len(self.states) - 1)].float() * mask[..., None], mask
 
+    def many(self, questions: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
+        """Q questions about each of B clouds → (B, Q, T, H) states and (B, Q, T) mask."""
+        states, mask = self([q for some in questions for q in some])
+        shape = (len(questions), len(questions[0]))
+        return states.unflatten(0, shape), mask.unflatten(0, shape)
+
     @classmethod
     def build(cls, questions: Iterable[str], language: PointLanguageModel, folder: Path) -> QuestionStates:
         """States of the unique ``questions``; reused where ``folder`` holds them already, written in parts."""

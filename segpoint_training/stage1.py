@@ -1,7 +1,8 @@
 """Stage 1: encoder, GEM, GFP, γ and reader learn to see and to select, with no LLM in the loop.
 
-The words are the frozen LLM's hidden states of the question, computed once (`questions.QuestionStates`); ŷ_seg is
-stood in for by the state at the question's last token. A scene's encoding is shared by all its questions.
+The words are the frozen LLM's hidden states of the question, computed once (`questions.QuestionStates`). There is no
+ŷ_seg yet: the reader goes by the question alone; without a reader the question's last state stands in for ŷ_seg. A
+scene's encoding is shared by all its questions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs
-from segpoint.network.language import point_projection
+from segpoint.network.language import PointLanguageModel, point_projection
 from segpoint.network.segpoint import SegPoint
 from segpoint_training.batches import Batch, Batches
 from segpoint_training.config import StageConfig, TrainConfig
@@ -51,8 +52,8 @@ class MaskTrainer(nn.Module):
         """The loss of a batch and its parts."""
         tokens = self.network.encode(batch.inputs)
         features = self.network.propagate(tokens, None, batch.inputs, batch.rows)
-        states, mask = self.read_questions(batch.questions)
-        logits, presence = self.network.read(features, last_state(states, mask), states, mask)
+        states, mask = self.states.many(batch.questions)
+        logits, presence = self.network.read(features, self.stand_in(states, mask), states, mask)
         parts = mask_losses(logits, batch.targets, batch.is_target, batch.instance)
         parts |= presence_loss(presence, batch.has_target)
         parts["instances"] = instance_loss(self.embed(features.dense), batch.instance, batch.is_target.shape[-1])
@@ -62,25 +63,19 @@ class MaskTrainer(nn.Module):
         )
         return weighted(parts, stage), {name: float(value.detach()) for name, value in parts.items()}
 
-    def read_questions(self, questions: list[list[str]]) -> tuple[Tensor, Tensor]:
-        """(B, Q, T, H) states and (B, Q, T) mask."""
-        flat = [q for some in questions for q in some]
-        states, mask = self.states(flat)
-        shape = (len(questions), len(questions[0]))
-        return states.unflatten(0, shape), mask.unflatten(0, shape)
+    def stand_in(self, states: Tensor, mask: Tensor) -> Tensor | None:
+        """What stands in for ŷ_seg (B, Q, H): nothing, or without a reader the state at the question's last token."""
+        if self.network.reader is not None:
+            return None
+        last = mask.sum(dim=2, keepdim=True).sub(1).unsqueeze(-1)
+        return states.gather(2, last.expand(-1, -1, 1, states.shape[-1])).squeeze(2)
 
     def answer(self, inputs: PointInputs, questions: list[str]) -> tuple[Tensor, Tensor | None]:
         """Mask logits (Q, N) and presence logits (Q,) of one cloud, for validation."""
         features = self.network.propagate(self.network.encode(inputs), None, inputs)
-        states, mask = self.read_questions([questions])
-        logits, presence = self.network.read(features, last_state(states, mask), states, mask)
+        states, mask = self.states.many([questions])
+        logits, presence = self.network.read(features, self.stand_in(states, mask), states, mask)
         return logits[0], None if presence is None else presence[0]
-
-
-def last_state(states: Tensor, mask: Tensor) -> Tensor:
-    """(B, Q, T, H), (B, Q, T) → the state at each question's last token (B, Q, H)."""
-    last = mask.sum(dim=2, keepdim=True).sub(1).clamp_min(0).unsqueeze(-1)
-    return states.gather(2, last.expand(-1, -1, 1, states.shape[-1])).squeeze(2)
 
 
 def mask_losses(logits: Tensor, targets: Tensor, is_target: Tensor, instance: Tensor) -> dict[str, Tensor]:
@@ -148,9 +143,16 @@ def build_trainer(
     from segpoint.network.language import load_language
 
     language = load_language(config.model, "bfloat16")  # half the time, cosine 0.9994 to float32
-    questions = [question_of(i) for item in (*train, *held_out) for i in item.instructions]
-    states = QuestionStates.build(questions, language, run / "questions")
+    states = question_states(run, train, held_out, language)
     categories = sorted({o.category for item in train for o in item.objects})
     colours = sorted({o.colour for item in train for o in item.objects} - {""})
     tables = (word_embeddings(categories, language), word_embeddings(colours, language))
     return MaskTrainer(config.model, states, Words(categories, colours, *tables))
+
+
+def question_states(
+    run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], language: PointLanguageModel
+) -> QuestionStates:
+    """The frozen LLM's states of every question that the run may ask, from ``run/questions`` where they are there."""
+    questions = [question_of(i) for item in (*train, *held_out) for i in item.instructions]
+    return QuestionStates.build(questions, language, run / "questions")

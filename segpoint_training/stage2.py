@@ -16,23 +16,26 @@ from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs
 from segpoint.network.language import PointLanguageModel, load_language
 from segpoint.network.segpoint import PointTokens, SegPoint
-from segpoint.segmenter import read_answer
+from segpoint.segmenter import Segmenter, Stopwatch
 from segpoint_training.batches import Batch, Batches
 from segpoint_training.checkpoints import Stateful, averaged_state, part_of
 from segpoint_training.config import StageConfig, TrainConfig
+from segpoint_training.questions import QuestionStates
 from segpoint_training.shards import LabelledCloud
-from segpoint_training.stage1 import last_state, mask_losses, presence_loss, weighted
+from segpoint_training.stage1 import mask_losses, presence_loss, question_states, weighted
 from segpoint_training.train import Stage, Watch, fit
 from segpoint_training.validation import validate
+
+VALIDATED = 16  # held-out clouds: each answer is decoded, so a look costs seconds a cloud
 
 
 class AnswerTrainer(nn.Module):
     """Network and language model together, and their loss."""
 
-    def __init__(self, config: BundleConfig) -> None:
+    def __init__(self, config: BundleConfig, language: PointLanguageModel, states: QuestionStates) -> None:
         super().__init__()
-        self.language = load_language(config, "bfloat16")  # frozen; LoRA and projections stay float32
-        self.network = SegPoint(config, self.language.hidden_size)
+        self.language, self.states = language, states
+        self.network = SegPoint(config, language.hidden_size)
         self.network.encoder.requires_grad_(False)
         for part in (self.network.gem, self.network.injections):
             if part is not None:
@@ -51,33 +54,28 @@ class AnswerTrainer(nn.Module):
         with torch.no_grad():
             tokens = self.network.encode(batch.inputs)
         losses = [self._scene_losses(batch.scene(b), tokens.scene(b)) for b in range(len(batch.questions))]
-        means = {name: torch.stack([one[name] for one in losses]).mean() for name in losses[0]}
+        means = {
+            name: torch.stack([one[name] for one in losses if name in one]).mean()
+            for name in dict.fromkeys(name for one in losses for name in one)
+        }
         return weighted(means, stage), {name: float(value.detach()) for name, value in means.items()}
 
     def _scene_losses(self, one: Batch, tokens: PointTokens) -> dict[str, Tensor]:
         with torch.autocast("cpu", enabled=False):
             said = self.language.forward_many(tokens.f5.float(), one.questions[0], one.answers[0])
         features = self.network.propagate(tokens, said.point_hidden[None], one.inputs, one.rows)
-        states, mask = pad_states(said.question_hidden)
-        _, presence = self.network.read(features, last_state(states, mask), states, mask)
+        words, mask = self.states.many(one.questions)
+        losses = {"text": said.text_loss}
+        if self.network.reader is not None:
+            _, presence = self.network.read(features, None, words, mask)
+            losses |= presence_loss(presence, one.has_target)
         # A question without a target is answered without <SEG>: it has no mask to learn.
         asked = one.has_target[0].nonzero()[:, 0]
+        if len(asked) == 0:
+            return losses
         seg = torch.stack([said.seg_hidden[i][0] for i in asked.tolist()])[None]
-        logits, _ = self.network.read(features, seg, states[:, asked], mask[:, asked])
-        return {
-            "text": said.text_loss,
-            **mask_losses(logits, one.targets[:, asked], one.is_target[:, asked], one.instance),
-            **presence_loss(presence, one.has_target),
-        }
-
-    def answer(self, inputs: PointInputs, questions: list[str]) -> tuple[Tensor, Tensor | None]:
-        """Mask logits (Q, N) and presence logits (Q,) of one cloud, as `Segmenter` would answer."""
-        tokens = self.network.encode(inputs)
-        prefix = self.language.encode_points(tokens.f5)
-        features = self.network.propagate(tokens, prefix.point_hidden, inputs)
-        read = [read_answer(self.network, self.language.answer(prefix, q), features) for q in questions]
-        presence = [p for _, p in read if p is not None]
-        return torch.stack([logits for logits, _ in read]), torch.stack(presence) if presence else None
+        logits, _ = self.network.read(features, seg, words[:, asked], mask[:, asked])
+        return losses | mask_losses(logits, one.targets[:, asked], one.is_target[:, asked], one.instance)
 
 
 class Trained:
@@ -96,21 +94,20 @@ class Trained:
         self.language.train(mode)
 
 
-def pad_states(states: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Q states (T_i, H) → (1, Q, T, H) and the mask (1, Q, T)."""
-    lengths = torch.tensor([len(s) for s in states])
-    padded = nn.utils.rnn.pad_sequence(states, batch_first=True)
-    return padded[None], (torch.arange(padded.shape[1]) < lengths[:, None])[None]
-
-
 def run_stage2(
     config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], watch: Watch
 ) -> None:
     """Start from stage 1's averaged weights, then fit; the checkpoint stays in ``run/stage2``."""
-    trainer = AnswerTrainer(config.model)
+    # The base is frozen and may be narrow; LoRA and projections stay float32.
+    language = load_language(config.model, "bfloat16")
+    trainer = AnswerTrainer(config.model, language, question_states(run, train, held_out, language))
     first = averaged_state(run / "stage1")
     trainer.network.load_state_dict(part_of(first, "trainer.network."))
-    trainer.language.project.load_state_dict(part_of(first, "trainer.project."))
+    language.project.load_state_dict(part_of(first, "trainer.project."))
+    if trainer.network.reader is not None:
+        # The reader has learnt to choose without ŷ_seg: γ adds nothing at first, and then what it can.
+        for parameter in trainer.network.gamma[2].parameters():
+            nn.init.zeros_(parameter)
     stage = config.stage2
     batches = Batches(
         train,
@@ -128,13 +125,20 @@ def run_stage2(
             return trainer(batch, stage)
 
     def look() -> dict[str, float]:
-        return validate(config.model, held_out[:25], trainer.answer)
+        segmenter = Segmenter(config.model, trainer.network, language)
 
-    language = list(trainer.language.trained_parameters().values())
-    network = [p for p in trainer.network.parameters() if p.requires_grad]
+        def answer(inputs: PointInputs, questions: list[str]) -> tuple[Tensor, None]:
+            encoded = segmenter.encode(inputs, Stopwatch())
+            return torch.stack([segmenter.read(encoded, question, Stopwatch())[1] for question in questions]), None
+
+        return validate(config.model, held_out[:VALIDATED], answer)
+
+    new = [*language.trained_parameters().values(), *trainer.network.gamma.parameters()]
+    known = {id(p) for p in new}
+    learnt = [p for p in trainer.network.parameters() if p.requires_grad and id(p) not in known]
     groups = [
-        {"name": "language", "params": language, "lr": stage.rate},
-        {"name": "network", "params": network, "lr": stage.rate},
+        {"name": "new", "params": new, "lr": stage.rate},
+        {"name": "learnt", "params": learnt, "lr": stage.rate * stage.slower},
     ]
-    modules: dict[str, Stateful] = {"network": trainer.network, "language": Trained(trainer.language)}
+    modules: dict[str, Stateful] = {"network": trainer.network, "language": Trained(language)}
     fit(Stage("stage2", stage, modules, groups, loss, look), batches, watch)

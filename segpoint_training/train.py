@@ -34,7 +34,7 @@ from segpoint_training.provenance import git_commit  # noqa: E402
 from segpoint_training.questions import keep_frequent  # noqa: E402
 from segpoint_training.shards import LabelledCloud, read_shards, write_shards  # noqa: E402
 
-VALIDATION_SEEDS = 900_000_000  # test-split seeds for watching a run; `segpoint evaluate` counts from 0
+VALIDATION_SEEDS = 900_000_000  # test-split seeds for watching a run; `segpoint evaluate` takes others
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from segpoint.segmenter import WEIGHTS, Segmenter
 from segpoint_training.scenes.generate import generate_scene
 
 CONFIG = BundleConfig(
-    cloud=CloudConfig(points=1024), gfp=GfpConfig(levels=(256, 512)), presence_threshold=0.0, mask_threshold=0.4
+    cloud=CloudConfig(points=1024), gfp=GfpConfig(levels=(256, 512)), presence_weight=0.0, mask_threshold=0.4
 )
 
 
@@ -89,13 +90,18 @@ def test_frames_agree(segmenter, scene):
     assert len(optical.instances) == len(body.instances)
 
 
-def test_presence_below_the_threshold_is_no_mask(bundle, scene, tmp_path):
-    from dataclasses import replace
-
-    sure = Segmenter.from_bundle(bundle)
-    sure.config = replace(CONFIG, presence_threshold=1.0)
-    answer = sure.segment(scene.xyz, "the mug", rgb=scene.rgb)
-    assert answer.answer == NO_MASK and not answer.mask.any() and not answer.instances
+def test_the_readers_doubt_reaches_the_llm(bundle, scene, monkeypatch):
+    segmenter = Segmenter.from_bundle(bundle)
+    told = []
+    answer = segmenter.language.answer
+    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt: told.append(doubt) or answer(p, q, doubt))
+    segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
+    segmenter.config = replace(CONFIG, presence_weight=2.0)
+    segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
+    assert told[0] == 0 != told[1]
+    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt: answer(p, q, 1e9))
+    sure = segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
+    assert sure.answer == NO_MASK and not sure.mask.any() and not sure.instances
 
 
 def test_semantic_gives_a_class_or_none(segmenter, scene):
@@ -136,8 +142,6 @@ def test_bad_bundles(bundle, tmp_path):
         Segmenter.from_bundle(broken)
     shutil.copy(bundle / WEIGHTS, broken / WEIGHTS)
     BundleConfig().save(broken)
-    from dataclasses import replace
-
     replace(CONFIG, gfp=replace(CONFIG.gfp, width=64)).save(broken)
     with pytest.raises(SegPointError, match="does not fit"):
         Segmenter.from_bundle(broken)

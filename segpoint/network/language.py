@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from segpoint.config import BundleConfig
 from segpoint.errors import SegPointError
-from segpoint.prompts import SEG, check_instruction, parse_answer, split_prompt
+from segpoint.prompts import NO_MASK, SEG, check_instruction, parse_answer, split_prompt
 
 if TYPE_CHECKING:
     from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
@@ -101,6 +101,10 @@ class PointLanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self._bos = list(tokenizer("").input_ids)  # [<s>] for LLaMA2, nothing for SmolLM2: as each was trained
         self._before = self._bos + self._text_ids(split_prompt("")[0])
+        self._no_mask = self._text_ids(f" {NO_MASK}")
+        # LLaMA2's tokenizer begins every answer with the same space: the choice falls at the first token that differs.
+        pairs = zip(self._no_mask, self._text_ids(f" {SEG}"), strict=False)
+        self._choice = next(i for i, (one, other) in enumerate(pairs) if one != other)
         self._ends = {self._text_ids(text)[-1] for text in (".", " mask.")}
 
         llm.requires_grad_(False)
@@ -127,8 +131,11 @@ class PointLanguageModel(nn.Module):
         return Prefix(hidden.last_hidden_state[:, len(self._before) :].float(), cache, length)
 
     @torch.no_grad()
-    def answer(self, prefix: Prefix, question: str) -> Answer:
+    def answer(self, prefix: Prefix, question: str, doubt: float = 0.0) -> Answer:
         """Write the answer greedily, up to its full stop, the end token, or ``max_answer_tokens``.
+
+        ``doubt`` (log-odds) is added to the first word of "There is no mask.": what somebody else, the mask reader,
+        knows about whether there is a target.
 
         ŷ_[seg] is the state at the position whose *input* is ``<SEG>``, as PAPER.md says ("at <SEG>"). (LISA's code
         takes the position before, whose output is ``<SEG>``.) ``prefix`` is as before on return, also after an error.
@@ -147,8 +154,15 @@ class PointLanguageModel(nn.Module):
         try:
             question_hidden = self._continue(prefix.cache, ids)
             last = question_hidden[-1:]
-            for _ in range(self.max_answer_tokens):
-                token = int(self._logits(last).argmax())
+            for step in range(self.max_answer_tokens):
+                logits = self._logits(last)[0]
+                choosing = step == self._choice and written == self._no_mask[:step]
+                if choosing:
+                    logits[self._no_mask[step]] += doubt
+                token = int(logits.argmax())
+                if choosing and token == self._no_mask[step]:  # no category begins so: the rest is known
+                    written = list(self._no_mask)
+                    break
                 if token == self.tokenizer.eos_token_id:
                     break
                 written.append(token)

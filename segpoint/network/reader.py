@@ -5,6 +5,9 @@ objects by itself; a 135M model that saw some thousand scenes does not. So ĥ_se
 layers in which [<SEG>, words] attend to each other and to the scene's middle level (f̃_4 with positions), as SAM's
 mask decoder lets its prompt tokens look at the image. A presence score says whether there is any target at all.
 
+The words are the frozen LLM's hidden states of the question alone, without points or LoRA: they do not depend on the
+cloud, so a standing instruction costs them once, and training stage 1 has exactly what is there at run time.
+
 Positions are given twice, in the same Fourier code: to what is looked at, and to the mask features f_P, so that
 ĥ_seg can carry over *where* the thing it chose is. Without that, two boxes that look alike get one mask.
 """
@@ -75,6 +78,7 @@ class MaskReader(nn.Module):
 
     def __init__(self, word_width: int, width: int, layers: int, heads: int) -> None:
         super().__init__()
+        self.question = nn.Sequential(nn.Linear(word_width, word_width), nn.ReLU(), nn.Linear(word_width, width))
         self.words = nn.Sequential(nn.LayerNorm(word_width), nn.Linear(word_width, width))
         self.position = PositionCode(width)
         self.locate = PositionCode(width)
@@ -85,10 +89,13 @@ class MaskReader(nn.Module):
         self.presence = nn.Linear(width, 1)
 
     def forward(
-        self, seg: Tensor, words: Tensor, word_mask: Tensor, scene: Tensor, positions: Tensor, scene_mask: Tensor
+        self, seg: Tensor | None, words: Tensor, word_mask: Tensor, scene: Tensor, positions: Tensor, scene_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """seg γ(ŷ_seg) (B, Q, D), words (B, Q, T, H) with word_mask (B, Q, T), scene f̃_4 (B, S, D) at positions
-        (B, S, 3) with scene_mask (B, S) → refined ĥ_seg (B, Q, D), presence logit (B, Q)."""
+        """seg γ(ŷ_seg) (B, Q, D), None before there is an answer, words (B, Q, T, H) with word_mask (B, Q, T), scene
+        f̃_4 (B, S, D) at positions (B, S, 3) with scene_mask (B, S) → ĥ_seg (B, Q, D), presence logit (B, Q)."""
+        last = word_mask.sum(dim=2, keepdim=True).sub(1).clamp_min(0).unsqueeze(-1)
+        asked = self.question(words.gather(2, last.expand(-1, -1, 1, words.shape[-1])).squeeze(2))  # (B, Q, D)
+        seg = asked if seg is None else asked + seg
         tokens = torch.cat([seg.unsqueeze(2), self.words(words)], dim=2)
         mask = torch.cat([torch.ones_like(word_mask[..., :1]), word_mask], dim=2)
         memory = self.norm_scene(scene) + self.position(positions)

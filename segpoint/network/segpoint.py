@@ -145,18 +145,21 @@ class SegPoint(nn.Module):
         return SceneFeatures(dense, points, scene, gather(inputs.points, level), valid)
 
     def read(
-        self, features: SceneFeatures, seg_hidden: Tensor, words: Tensor, word_mask: Tensor
+        self, features: SceneFeatures, seg_hidden: Tensor | None, words: Tensor, word_mask: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """m̂ = ĥ_seg ⊗ f_P for Q questions a cloud.
 
-        seg_hidden: ŷ_seg (B, Q, H).   words: hidden states of the question (B, Q, T, H), word_mask (B, Q, T) bool.
+        seg_hidden: ŷ_seg (B, Q, H); None where the reader is to go by the question alone (training stage 1, presence).
+        words: the frozen LLM's states of the question (B, Q, T, H), word_mask (B, Q, T) bool; used by the reader.
         → mask logits (B, Q, N) and presence logits (B, Q), None without a reader. The dot product is scaled by
         1/√D (our choice: logits of order one at the start).
         """
-        seg = self.gamma(seg_hidden)
+        seg = None if seg_hidden is None else self.gamma(seg_hidden)
         dense, presence = features.dense, None
         if self.reader is not None:
             dense = dense + self.reader.locate(features.points)
             seg, presence = self.reader(seg, words, word_mask, features.scene, features.positions, features.scene_valid)
+        if seg is None:
+            raise ValueError("without a reader there is no mask before the LLM has answered: seg_hidden is needed")
         logits = seg @ dense.transpose(1, 2) / math.sqrt(seg.shape[-1])
         return logits, presence

@@ -46,7 +46,7 @@ def _view(scene: Scene, colours: np.ndarray) -> Image.Image:
 
 
 def _seen_colours(scene: Scene) -> np.ndarray:
-    return np.where(np.isfinite(scene.xyz).all(axis=1, keepdims=True), scene.rgb, np.uint8(HOLE))
+    return np.where(np.isfinite(scene.xyz).all(axis=1, keepdims=True), scene.rgb, np.array(HOLE, np.uint8))
 
 
 def _label_colours(scene: Scene) -> np.ndarray:
