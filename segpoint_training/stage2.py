@@ -26,7 +26,7 @@ from segpoint_training.stage1 import mask_losses, presence_loss, question_states
 from segpoint_training.train import Stage, Watch, fit
 from segpoint_training.validation import validate
 
-VALIDATED = 16  # held-out clouds: each answer is decoded, so a look costs seconds a cloud
+VALIDATED = 8  # held-out clouds: each answer is decoded, so a look costs seconds a cloud
 
 
 class AnswerTrainer(nn.Module):
