@@ -213,7 +213,9 @@ class Stopwatch:
 
 def _language_dtype(device: str) -> str:
     """bfloat16 wherever the hardware multiplies it; elsewhere it is slower than float32."""
-    capable = torch.cpu.get_capabilities() if device == "cpu" else {"avx512_bf16": True}
+    if device != "cpu":
+        return "bfloat16"
+    capable = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
     return "bfloat16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "float32"
 
 
