@@ -52,6 +52,20 @@ class EncodedCloud:
     features: SceneFeatures
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One question about an encoded cloud.
+
+    text: what the LLM wrote.   logits: (N,) of the mask, −∞ where it wrote no <SEG>.   presence: the reader's log-odds
+    that there is a target, 0 without a reader.   margin: the LLM's own lean to "There is no mask.", before that.
+    """
+
+    text: str
+    logits: Tensor
+    presence: float
+    margin: float
+
+
 class Segmenter:
     """A loaded bundle. Not thread-safe: one at a time."""
 
@@ -142,29 +156,28 @@ class Segmenter:
         return EncodedCloud(prefix, features)
 
     @torch.inference_mode()
-    def read(self, encoded: EncodedCloud, question: str, clock: Stopwatch) -> tuple[str, Tensor]:
-        """What the LLM writes about an encoded cloud, and the mask logits (N,).
+    def read(self, encoded: EncodedCloud, question: str, clock: Stopwatch, forced: bool = False) -> Reading:
+        """What the LLM writes about an encoded cloud, and what of the cloud it means.
 
-        The reader says first how likely there is a target, which weighs in on the LLM's choice. Several <SEG> are
-        merged into one mask (the paper's rule for many targets); none is a mask of −∞.
+        The reader says first how likely there is a target, which weighs in on the LLM's choice; ``forced`` leaves it
+        no choice. Several <SEG> are merged into one mask (the paper's rule for many targets).
         """
-        words = self._words(question)
+        features, words = encoded.features, self._words(question)
         everywhere = torch.ones(words.shape[:3], dtype=torch.bool, device=words.device)
-        doubt = 0.0
+        presence = 0.0
         if self.network.reader is not None:
-            _, presence = self.network.read(encoded.features, None, words, everywhere)
-            assert presence is not None  # the reader gives it
-            doubt = -self.config.presence_weight * float(presence)
+            presence = float(self.network.read(features, None, words, everywhere)[1])  # type: ignore[arg-type]
         clock.lap("reader")
+        doubt = -torch.inf if forced else -self.config.presence_weight * presence
         answer = self.language.answer(encoded.prefix, question, doubt)  # ŷ_seg
         clock.lap("llm_answer")
-        segs = len(answer.seg_hidden)
-        if segs == 0:
-            return answer.text, encoded.features.dense.new_full(encoded.features.dense.shape[1:2], -torch.inf)
-        many = words.expand(1, segs, -1, -1)
-        logits, _ = self.network.read(encoded.features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1))
+        logits = features.dense.new_full(features.dense.shape[1:2], -torch.inf)
+        if segs := len(answer.seg_hidden):
+            many = words.expand(1, segs, -1, -1)
+            masks, _ = self.network.read(features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1))
+            logits = masks[0].amax(dim=0).float()
         clock.lap("mask")
-        return answer.text, logits[0].amax(dim=0).float()
+        return Reading(answer.text, logits, presence, answer.margin)
 
     def _words(self, question: str) -> Tensor:
         """The question's states (1, 1, T, H) from the frozen LLM, the last ones kept: an instruction often stands."""
@@ -178,8 +191,8 @@ class Segmenter:
     def _answer(
         self, xyz: np.ndarray, cloud: Cloud, encoded: EncodedCloud, question: str, clock: Stopwatch
     ) -> Segmentation:
-        text, logits = self.read(encoded, question, clock)
-        score = logits.sigmoid().cpu().numpy()
+        reading = self.read(encoded, question, clock)
+        score = reading.logits.sigmoid().cpu().numpy()
         found = (score > self.config.mask_threshold) & cloud.valid
         raw_score = cloud.to_raw(score)
         mask = cloud.to_raw(found, False)
@@ -192,7 +205,7 @@ class Segmenter:
             up=cloud.up,
         )
         clock.lap("instances")
-        return Segmentation(mask, raw_score, text, instances, clock.total())
+        return Segmentation(mask, raw_score, reading.text, instances, clock.total())
 
 
 class Stopwatch:
@@ -215,7 +228,7 @@ def _language_dtype(device: str) -> str:
     """bfloat16 wherever the hardware multiplies it; elsewhere it is slower than float32."""
     if device != "cpu":
         return "bfloat16"
-    capable = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
+    capable: dict = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
     return "bfloat16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "float32"
 
 

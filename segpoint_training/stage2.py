@@ -129,7 +129,7 @@ def run_stage2(
 
         def answer(inputs: PointInputs, questions: list[str]) -> tuple[Tensor, None]:
             encoded = segmenter.encode(inputs, Stopwatch())
-            return torch.stack([segmenter.read(encoded, question, Stopwatch())[1] for question in questions]), None
+            return torch.stack([segmenter.read(encoded, question, Stopwatch()).logits for question in questions]), None
 
         return validate(config.model, held_out[:VALIDATED], answer)
 

@@ -30,9 +30,7 @@ def validate(config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answ
     for item in clouds:
         logits, presence = answer(collate([item.cloud], config), [question_of(i) for i in item.instructions])
         masks = (logits[:, : item.cloud.count] > 0).numpy()
-        ids = 1 + max(thing.id for thing in item.objects)
-        instance = np.where(item.instance < ids, item.instance, 0)[: item.cloud.count]
-        truth = target_table(item.instructions, ids)[:, instance]
+        truth = truths(item)
         for q, instruction in enumerate(item.instructions):
             there = presence is None or bool(presence[q] > 0)
             has_target = bool(instruction.targets)
@@ -41,3 +39,10 @@ def validate(config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answ
     result = {name: round(100 * m.miou, 1) for name, m in summary(samples).items()}
     result["ungated"] = round(100 * summary(ungated)["with target"].miou, 1)
     return {name: value for name, value in result.items() if not np.isnan(value)}
+
+
+def truths(item: LabelledCloud) -> np.ndarray:
+    """(Q, count) bool: the voxels that each instruction means."""
+    ids = 1 + max(thing.id for thing in item.objects)
+    instance = np.where(item.instance < ids, item.instance, 0)[: item.cloud.count]
+    return target_table(item.instructions, ids)[:, instance]

@@ -14,6 +14,7 @@ from segpoint.config import BundleConfig, CloudConfig, EncoderConfig, GemConfig,
 from segpoint.errors import SegPointError
 from segpoint_training.augment import augment, drop_points
 from segpoint_training.batches import Batches, sample_rows, target_table
+from segpoint_training.calibrate import answered
 from segpoint_training.checkpoints import Ema, flat_state, load_checkpoint, save_checkpoint
 from segpoint_training.config import DataConfig, StageConfig, TrainConfig
 from segpoint_training.losses import bce_loss, dice_loss, instance_loss, object_loss, word_loss
@@ -148,6 +149,14 @@ def test_checkpoint_is_exact(tmp_path: Path):
     for name, value in flat_state({"m": module}).items():
         assert torch.equal(value, flat_state({"m": other})[name]), name
         assert torch.equal(ema.state[name], restored.state[name]), name
+
+
+def test_calibration_weighs_presence_against_the_llm():
+    #                    IoU, the LLM's lean to "no mask", presence, has a target
+    recorded = np.array([[0.8, -1.0, 2.0, 1], [0.8, 1.0, 4.0, 1], [0.0, -1.0, -2.0, 0], [0.0, 3.0, 1.0, 0]])
+    assert answered(recorded, 0.0).tolist() == [0.8, 0.0, 0.0, 1.0]
+    assert answered(recorded, 1.0).tolist() == [0.8, 0.8, 1.0, 1.0]
+    assert answered(recorded, 8.0).tolist() == [0.8, 0.8, 1.0, 0.0]
 
 
 def test_training_config(tmp_path: Path, repository: Path):

@@ -48,6 +48,7 @@ class Answer:
     categories: list[str]  # ["mug"], one per <SEG>; empty: there is no mask
     question_hidden: Tensor  # (T, H) float32, at the tokens of " {question} ASSISTANT:"
     seg_hidden: Tensor  # ŷ_[seg], (n, H) float32, at the positions whose input is <SEG>
+    margin: float  # logit of "There is no mask." over the best other beginning, before any doubt
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ class PointLanguageModel(nn.Module):
     def answer(self, prefix: Prefix, question: str, doubt: float = 0.0) -> Answer:
         """Write the answer greedily, up to its full stop, the end token, or ``max_answer_tokens``.
 
-        ``doubt`` (log-odds) is added to the first word of "There is no mask.": what somebody else, the mask reader,
-        knows about whether there is a target.
+        ``doubt`` (log-odds) is added where it chooses to write "There is no mask.": what somebody else, the mask
+        reader, knows about whether there is a target.
 
         ŷ_[seg] is the state at the position whose *input* is ``<SEG>``, as PAPER.md says ("at <SEG>"). (LISA's code
         takes the position before, whose output is ``<SEG>``.) ``prefix`` is as before on return, also after an error.
@@ -150,6 +151,7 @@ class PointLanguageModel(nn.Module):
                 f"a question of {len(ids)} tokens does not fit into the LLM's context of {context}: shorten it"
             )
         written: list[int] = []
+        margin = 0.0
         seg_hidden: list[Tensor] = []
         try:
             question_hidden = self._continue(prefix.cache, ids)
@@ -158,11 +160,13 @@ class PointLanguageModel(nn.Module):
                 logits = self._logits(last)[0]
                 choosing = step == self._choice and written == self._no_mask[:step]
                 if choosing:
-                    logits[self._no_mask[step]] += doubt
+                    nothing = float(logits[self._no_mask[step]])
+                    logits[self._no_mask[step]] = -torch.inf
+                    margin = nothing - float(logits.max())
+                    if margin + doubt > 0:  # no category begins so: the rest is known
+                        written = list(self._no_mask)
+                        break
                 token = int(logits.argmax())
-                if choosing and token == self._no_mask[step]:  # no category begins so: the rest is known
-                    written = list(self._no_mask)
-                    break
                 if token == self.tokenizer.eos_token_id:
                     break
                 written.append(token)
@@ -175,7 +179,7 @@ class PointLanguageModel(nn.Module):
             prefix.cache.crop(prefix.length - prefix.cache.get_seq_length())  # ≤ 0: remove that many
         text = self._decode(written)
         seg = torch.cat(seg_hidden) if seg_hidden else question_hidden.new_empty(0, self.hidden_size)
-        return Answer(text, parse_answer(text), question_hidden, seg)
+        return Answer(text, parse_answer(text), question_hidden, seg, margin)
 
     def check_instruction(self, text: str) -> str:
         """The user's text, normalised; SegPointError if empty or above ``max_instruction_tokens``."""
