@@ -33,6 +33,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
@@ -288,7 +289,9 @@ def _seconds(value: float | None) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop, and end the process. Returns 2 where a parameter is wrong."""
-    rclpy.init(args=args)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_once)
     try:
         node = SegPointNode()
     except ParameterException as error:
@@ -299,17 +302,23 @@ def main(args: list[str] | None = None) -> int:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         node.autostart()
-        executor.spin()
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=0.2)  # a signal is seen between two waits
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        # Under ros2 launch Ctrl-C comes twice, from the terminal and from launch: the second must not break this off.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         node.close()
         rclpy.try_shutdown(uninstall_handlers=False)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # unloading torch takes longer than launch waits, and crashes under a computation that still runs
+
+
+def _stop_once(number: int, frame: object) -> None:
+    """Under ros2 launch Ctrl-C comes twice, from the terminal and from launch: the second must not break this off."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

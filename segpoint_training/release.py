@@ -33,6 +33,7 @@ def write_bundle(config: TrainConfig, run: Path, bundle: Path) -> None:
     bundle.mkdir(parents=True, exist_ok=True)
     state = {name: _narrow(name, value) for name, value in averaged_state(run / "stage2").items()}
     save_file(state, bundle / WEIGHTS)
+    (bundle / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
     config.model.save(bundle)
     config.save(bundle / "training.yaml")
     write_card(run, bundle, [])
