@@ -168,6 +168,8 @@ class BundleConfig:
     presence_weight: how much the reader's presence (log-odds) counts when the LLM chooses between a target and
         "There is no mask."; 0 leaves the choice to the LLM alone, as in the paper.
     cluster_m, cluster_points: targets closer than this are one instance; smaller clusters are dropped.
+    weak_target: so are clusters whose mean score is below this share of the best one's: patches of the right colour on
+        the wrong thing.
     """
 
     cloud: CloudConfig = field(default_factory=CloudConfig)
@@ -180,6 +182,7 @@ class BundleConfig:
     presence_weight: float = 1.0
     cluster_m: float = 0.03
     cluster_points: int = 50
+    weak_target: float = 0.8
 
     def __post_init__(self) -> None:
         sizes = (self.encoder.tokens, *self.gfp.levels, self.cloud.points)

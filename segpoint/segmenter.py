@@ -31,8 +31,8 @@ WORDS_KEPT = 256  # questions
 class Segmentation:
     """The answer to one instruction.
 
-    mask: (M,) bool, the points meant; score: (M,) float32 in [0, 1]; both for every point of the input, False and 0
-    where a point is NaN or out of range.   answer: what the LLM wrote.   instances: separate
+    mask: (M,) bool, the points meant: those of the instances; score: (M,) float32 in [0, 1]; both for every point of
+    the input, False and 0 where a point is NaN or out of range.   answer: what the LLM wrote.   instances: separate
     targets, best first, in the input's frame.   timings: seconds per stage; what instructions on one cloud share is in
     each.
     """
@@ -195,15 +195,18 @@ class Segmenter:
         score = reading.logits.sigmoid().cpu().numpy()
         found = (score > self.config.mask_threshold) & cloud.valid
         raw_score = cloud.to_raw(score)
-        mask = cloud.to_raw(found, False)
-        instances = separate(
+        clusters = separate(
             xyz,
-            mask,
+            cloud.to_raw(found, False),
             raw_score,
             distance=max(self.config.cluster_m, 2.5 * cloud.voxel_m),
             min_points=self.config.cluster_points,
             up=cloud.up,
         )
+        instances = _strong(clusters, self.config.weak_target)
+        mask = np.zeros(len(xyz), bool)
+        for instance in instances:
+            mask[instance.indices] = True
         clock.lap("instances")
         return Segmentation(mask, raw_score, reading.text, instances, clock.total())
 
@@ -222,6 +225,13 @@ class Stopwatch:
 
     def total(self) -> dict[str, float]:
         return {**self.laps, "total": sum(self.laps.values())}
+
+
+def _strong(clusters: list[Instance], share: float) -> list[Instance]:
+    """Those whose score is at least ``share`` of the best one's; a speck (under a quarter of the largest) sets no mark."""
+    largest = max((len(c.indices) for c in clusters), default=0)
+    best = max((c.score for c in clusters if 4 * len(c.indices) >= largest), default=0.0)
+    return [c for c in clusters if c.score >= share * best]
 
 
 def _language_dtype(device: str) -> str:

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from segpoint import backbone
 from segpoint.config import BundleConfig, CloudConfig, GfpConfig
 from segpoint.errors import SegPointError
+from segpoint.instances import Instance
 from segpoint.network.language import load_language
 from segpoint.network.segpoint import SegPoint
 from segpoint.prompts import NO_MASK
-from segpoint.segmenter import WEIGHTS, Segmenter
+from segpoint.segmenter import WEIGHTS, Segmenter, _strong
 from segpoint_training.scenes.generate import generate_scene
 
 CONFIG = BundleConfig(
@@ -58,12 +59,24 @@ def test_the_answer_fits_the_cloud(segmenter, scene):
     assert answer.score.shape == (count,) and answer.score.dtype == np.float32
     assert 0 <= answer.score.min() and answer.score.max() <= 1
     assert answer.mask.any() and not answer.mask[~np.isfinite(scene.xyz).all(axis=1)].any()
-    assert np.array_equal(answer.mask, answer.score > CONFIG.mask_threshold)
+    assert (answer.score[answer.mask] > CONFIG.mask_threshold).all()
+    meant = np.unique(np.concatenate([instance.indices for instance in answer.instances]))
+    assert np.array_equal(np.flatnonzero(answer.mask), meant), "the mask is what the instances hold"
     assert "<SEG>" in answer.answer
     assert answer.timings["total"] == pytest.approx(sum(v for k, v in answer.timings.items() if k != "total"))
     for instance in answer.instances:
         assert answer.mask[instance.indices].all()
         assert np.isfinite([*instance.centre, *instance.size, *instance.orientation]).all()
+
+
+def test_weak_clusters_are_dropped_and_a_speck_sets_no_mark():
+    def cluster(score: float, points: int) -> Instance:
+        return Instance(np.zeros(3), np.ones(3), np.array([0.0, 0, 0, 1]), score, np.arange(points))
+
+    good, weak, speck = cluster(0.9, 400), cluster(0.6, 500), cluster(0.99, 60)
+    assert _strong([speck, good, weak], 0.8) == [speck, good]
+    assert _strong([speck, weak], 0.8) == [speck, weak]
+    assert _strong([], 0.8) == []
 
 
 def test_the_same_question_gives_the_same_answer(segmenter, scene):
