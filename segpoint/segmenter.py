@@ -228,7 +228,7 @@ class Stopwatch:
 
 
 def _strong(clusters: list[Instance], share: float) -> list[Instance]:
-    """Those whose score is at least ``share`` of the best one's; a speck (under a quarter of the largest) sets no mark."""
+    """Those of at least ``share`` of the best score; a speck, under a quarter of the largest, sets no mark."""
     largest = max((len(c.indices) for c in clusters), default=0)
     best = max((c.score for c in clusters if 4 * len(c.indices) >= largest), default=0.0)
     return [c for c in clusters if c.score >= share * best]
