@@ -135,7 +135,8 @@ SmolLM2-135M-Instruct beside it (`segpoint setup`); runs on two CPU cores.
 segpoint train config/training/segpoint_tabletop.yaml --run runs/tabletop --bundle models/segpoint-tabletop
 ```
 
-The seed and every setting are in `training.yaml`. Weights are the run's moving averages.
+The seed and every setting are in `training.yaml`. Weights are the run's moving averages; `presence_weight` comes from
+`python -m segpoint_training.calibrate`. What was tried, and what did not work, is in `docs/lab-book.md`.
 
 {training}
 
