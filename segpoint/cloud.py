@@ -171,7 +171,7 @@ def _usable(xyz: np.ndarray, config: CloudConfig) -> np.ndarray:
         finite = np.isfinite(distance)
         usable = np.flatnonzero(finite & (distance >= config.range_m[0]) & (distance <= config.range_m[1]))
     if not finite.any():
-        raise SegPointError(f"expected some finite points, got {len(xyz)} of NaN; check the sensor or the file")
+        raise SegPointError(f"expected some finite points, got {len(xyz)} that are not; check the sensor or the file")
     if len(usable) < config.min_points:
         raise SegPointError(
             f"expected at least {config.min_points} points between {config.range_m[0]} and {config.range_m[1]} m from "

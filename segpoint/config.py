@@ -185,6 +185,12 @@ class BundleConfig:
     weak_target: float = 0.8
 
     def __post_init__(self) -> None:
+        for name in ("mask_threshold", "weak_target"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"{name}={value} must lie between 0 and 1")
+        _require(self.cluster_m > 0 and self.cluster_points >= 1, "cluster_m must be > 0 and cluster_points ≥ 1")
+        heads, width = self.reader.heads, self.gfp.width
+        _require(heads >= 1 and width % heads == 0, f"reader.heads={heads} must divide gfp.width={width}")
         sizes = (self.encoder.tokens, *self.gfp.levels, self.cloud.points)
         _require(
             all(small < large for small, large in zip(sizes, sizes[1:], strict=False)),

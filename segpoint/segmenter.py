@@ -20,7 +20,7 @@ from segpoint.instances import Instance, separate
 from segpoint.network.inputs import PointInputs, collate
 from segpoint.network.language import PointLanguageModel, Prefix, load_language
 from segpoint.network.segpoint import SceneFeatures, SegPoint
-from segpoint.prompts import instruction_question
+from segpoint.prompts import NO_MASK, instruction_question
 
 WEIGHTS = "model.safetensors"
 BACKENDS = ("auto", "torch")
@@ -32,7 +32,8 @@ class Segmentation:
     """The answer to one instruction.
 
     mask: (M,) bool, the points meant: those of the instances; score: (M,) float32 in [0, 1]; both for every point of
-    the input, False and 0 where a point is NaN or out of range.   answer: what the LLM wrote.   instances: separate
+    the input, False and 0 where a point is NaN or out of range.   answer: what the LLM wrote, or "There is no
+    mask." where nothing came of it.   instances: separate
     targets, best first, in the input's frame.   timings: seconds per stage; what instructions on one cloud share is in
     each.
     """
@@ -93,8 +94,7 @@ class Segmenter:
         """
         if backend not in BACKENDS:
             raise SegPointError(f"backend must be one of {BACKENDS}, got {backend!r}")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = _usable_device(device)
         folder = Path(bundle) if bundle else default_bundle()
         config = BundleConfig.load(folder)
         if threshold is not None:
@@ -124,6 +124,10 @@ class Segmenter:
         self, xyz: np.ndarray, instructions: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
     ) -> list[Segmentation]:
         """As `segment`, for many instructions about one cloud: the cloud is encoded once."""
+        if isinstance(instructions, str) or not isinstance(instructions, Sequence):
+            raise SegPointError(
+                f"expected a list of instructions, got {type(instructions).__name__}; for one use segment"
+            )
         clock = Stopwatch()
         questions = [instruction_question(self.language.check_instruction(text)) for text in instructions]
         xyz = np.asarray(xyz)
@@ -138,8 +142,8 @@ class Segmenter:
         self, xyz: np.ndarray, classes: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
     ) -> np.ndarray:
         """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none."""
-        if not classes:
-            raise SegPointError("semantic needs at least one class name, got an empty list")
+        if isinstance(classes, str) or not classes:
+            raise SegPointError(f'expected a list of class names such as ["mug", "table"], got {classes!r}')
         answers = self.segment_many(xyz, [f"the {name}" for name in classes], rgb, frame)
         scores = np.stack([np.where(answer.mask, answer.score, 0.0) for answer in answers])
         return np.where(scores.max(axis=0) > 0, scores.argmax(axis=0), -1)
@@ -208,7 +212,7 @@ class Segmenter:
         for instance in instances:
             mask[instance.indices] = True
         clock.lap("instances")
-        return Segmentation(mask, raw_score, reading.text, instances, clock.total())
+        return Segmentation(mask, raw_score, reading.text if instances else NO_MASK, instances, clock.total())
 
 
 class Stopwatch:
@@ -232,6 +236,18 @@ def _strong(clusters: list[Instance], share: float) -> list[Instance]:
     largest = max((len(c.indices) for c in clusters), default=0)
     best = max((c.score for c in clusters if 4 * len(c.indices) >= largest), default=0.0)
     return [c for c in clusters if c.score >= share * best]
+
+
+def _usable_device(device: str) -> str:
+    """The device asked for, "auto" resolved, once it has held a tensor."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise SegPointError(f"device {device!r} cannot be used here ({why}); give auto, cpu or cuda") from error
+    return device
 
 
 def _language_dtype(device: str) -> str:

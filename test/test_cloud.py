@@ -100,7 +100,7 @@ def test_network_frame(cloud):
     ("xyz", "message"),
     [
         (np.empty((0, 3)), "empty"),
-        (np.full((1000, 3), np.nan), "NaN"),
+        (np.full((1000, 3), np.nan), "finite"),
         (np.ones((3, 3)), "at least"),
         (np.ones((1000, 3)) * 50, "50|86"),
         (np.ones((1000, 2)), "shape"),

@@ -120,8 +120,27 @@ def test_the_readers_doubt_reaches_the_llm(bundle, scene, monkeypatch):
 def test_semantic_gives_a_class_or_none(segmenter, scene):
     classes = segmenter.semantic(scene.xyz, ["mug", "table"], rgb=scene.rgb)
     assert classes.shape == (len(scene.xyz),) and set(np.unique(classes)) <= {-1, 0, 1}
-    with pytest.raises(SegPointError, match="class"):
-        segmenter.semantic(scene.xyz, [])
+    for classes in ([], "mug"):
+        with pytest.raises(SegPointError, match="class"):
+            segmenter.semantic(scene.xyz, classes)
+
+
+def test_one_sentence_is_not_a_list_of_letters(segmenter, scene):
+    for instructions in ("mug", None):
+        with pytest.raises(SegPointError, match="list of instructions"):
+            segmenter.segment_many(scene.xyz, instructions)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "", "cuda:99"])
+def test_a_device_that_is_not_there(bundle, device):
+    with pytest.raises(SegPointError, match="device"):
+        Segmenter.from_bundle(bundle, device=device)
+
+
+def test_an_answer_without_targets_says_so(bundle, scene):
+    segmenter = Segmenter.from_bundle(bundle, threshold=0.999999)
+    answer = segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
+    assert not answer.mask.any() and not answer.instances and answer.answer == NO_MASK
 
 
 def test_text_cannot_smuggle_in_special_tokens(segmenter, scene):

@@ -187,6 +187,9 @@ def test_config_round_trip_and_errors(tmp_path):
         ({"encoder": {"depth": 6}}, "multiple of 4"),
         ({"gfp": {"levels": [8, 4]}}, "increase"),
         ({"mask_threshold": "high"}, "float"),
+        ({"mask_threshold": 5}, "between 0 and 1"),
+        ({"mask_threshold": float("nan")}, "between 0 and 1"),
+        ({"reader": {"heads": 7}}, "must divide"),
         ({"gem": {"widths": [1, 2]}}, "3 values"),
     ):
         with pytest.raises(SegPointError, match=message):
