@@ -7,6 +7,7 @@ told in one line on standard error.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -30,10 +31,14 @@ OFFLINE = {
     "evaluate": ("segpoint_training.evaluate", "measure a bundle, on generated scenes or a folder of labelled clouds"),
 }
 
+_MOST_WORDS = 10_000  # no bundle allows as many tokens; its own limit is checked where its tokenizer is
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand and return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal shows "?" for "×"
+        sys.stdout.reconfigure(errors="replace")
     try:
         if argv and argv[0] in OFFLINE:
             return import_module(OFFLINE[argv[0]][0]).main(argv[1:]) or 0
@@ -83,19 +88,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _probability(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1") from None
     if not 0.0 < value < 1.0:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
 
 
 def _segment(args: argparse.Namespace) -> int:
-    from segpoint.files import SUFFIXES, read_points
+    from segpoint.files import SUFFIXES, check_target, read_points, storable_fields
+    from segpoint.prompts import check_instruction
 
     # All of this before the model is loaded: a mistyped path should not cost seconds.
+    check_instruction(args.instruction, _MOST_WORDS)
+    if args.png:
+        check_target(args.png, (".png",))
+    if args.out:
+        check_target(args.out, SUFFIXES)
     points = read_points(args.file)
-    _check_target(args.out, SUFFIXES)
-    _check_target(args.png, (".png",))
+    if args.out:
+        storable_fields(args.out, points.extra, points.rgb is not None)
     from segpoint.segmenter import Segmenter
 
     segmenter = Segmenter.from_bundle(args.bundle, threshold=args.threshold)
@@ -118,13 +132,6 @@ def _setup(args: argparse.Namespace) -> int:
 
     print(f"ready: {setup(dtype=args.dtype, force=args.force)}")
     return 0
-
-
-def _check_target(path: str | None, suffixes: tuple[str, ...]) -> None:
-    if path and Path(path).suffix.lower() not in suffixes:
-        raise SegPointError(f"{path} cannot be written: give it the suffix {' or '.join(suffixes)}")
-    if path and not Path(path).resolve().parent.is_dir():
-        raise SegPointError(f"the folder of {path} does not exist: create it or write elsewhere")
 
 
 def _write_labelled(path: str, points: PointFile, result: Segmentation) -> None:

@@ -7,6 +7,7 @@ The formats themselves are read and written by pypcd4, plyfile and numpy; this f
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from segpoint.errors import SegPointError
 SUFFIXES = (".pcd", ".ply", ".npz")
 _PACKED_COLOUR = ("rgb", "rgba")
 _SPLIT_COLOUR = (("r", "g", "b"), ("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+_NUMBERS = "fiu"  # numpy's kinds of real numbers
+_LARGEST_LABEL = np.iinfo(np.uint32).max
 _PADDING = "#$%&~~"  # pypcd4's prefix for the unnamed padding fields ("_") of a PCD file
 
 
@@ -48,6 +51,8 @@ def read_points(path: str | Path) -> PointFile:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise SegPointError(_unknown_suffix(path))
+    if path.is_dir():
+        raise SegPointError(f"{path}: this is a folder; give the path of a {', '.join(SUFFIXES)} file")
     if not path.is_file():
         raise SegPointError(f"{path}: there is no such file; give the path of a {', '.join(SUFFIXES)} file")
     try:
@@ -73,9 +78,9 @@ def write_points(
     """Write a cloud to .pcd (binary), .ply (binary) or .npz; `read_points` gives the same back.
 
     ``xyz`` (M, 3) is stored as float32, ``rgb`` (M, 3) uint8 as PCL packs it (PCD: one float32 field ``rgb`` whose
-    bits are 0x00RRGGBB) and ``fields`` as they are, (M,) each, e.g. ``label`` uint32 and ``score`` float32.
-    ``width`` and ``height`` keep an organised cloud organised. Raises SegPointError where the shapes disagree, the
-    suffix is unknown or the file cannot be written.
+    bits are 0x00RRGGBB) and ``fields``, (M,) each, e.g. ``label`` uint32 and ``score`` float32, as `storable_fields`
+    gives them. ``width`` and ``height`` keep an organised cloud organised. Raises SegPointError where the shapes
+    disagree, the suffix is unknown, the format cannot hold a field or the file cannot be written.
     """
     path = Path(path)
     writers = {".pcd": _write_pcd, ".ply": _write_ply, ".npz": _write_npz}
@@ -93,7 +98,7 @@ def write_points(
         rgb = np.ascontiguousarray(rgb, dtype=np.uint8)
         if rgb.shape != (count, 3):
             raise SegPointError(f"{path}: rgb must be ({count}, 3) like xyz, not {rgb.shape}")
-    extra = {name: np.asarray(values) for name, values in (fields or {}).items()}
+    extra = storable_fields(path, fields or {}, rgb is not None)
     for name, values in extra.items():
         if values.shape != (count,):
             raise SegPointError(f"{path}: field {name!r} must be ({count},) like xyz, not {values.shape}")
@@ -101,6 +106,53 @@ def write_points(
         writer(path, xyz, rgb, extra, width, height)
     except OSError as error:
         raise SegPointError(f"{path}: cannot be written ({error.strerror or error}); is the folder there?") from error
+
+
+def storable_fields(path: str | Path, fields: Mapping[str, np.ndarray], coloured: bool) -> dict[str, np.ndarray]:
+    """The fields as the format that ``path`` names can hold them, beside the coordinates and, if any, the colour.
+
+    PCD and PLY: bool becomes uint8 and float16 float32. PLY has no 64-bit integers: they become float64, exact up to
+    2**53. NPZ holds every type but objects. Raises SegPointError that names the field where its type or its name has
+    no place in the format.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    own = {
+        ".pcd": {"x", "y", "z", *(("rgb",) if coloured else ())},
+        ".ply": {"x", "y", "z", *(("red", "green", "blue") if coloured else ())},
+        ".npz": {"x", "y", "z", "xyz", "rgb", "width", "height", "file", "allow_pickle"},  # savez's arguments too
+    }.get(suffix)
+    if own is None:
+        raise SegPointError(_unknown_suffix(path))
+    for name in fields:
+        if name in own or (suffix != ".npz" and not re.fullmatch(r"[!-~]+", name)):
+            raise SegPointError(f"{path}: a field cannot be named {name!r} in a {suffix[1:].upper()} file; rename it")
+    return {name: _storable(path, name, np.asarray(values)) for name, values in fields.items()}
+
+
+def check_target(path: str | Path, suffixes: tuple[str, ...] = (), makes_folder: bool = False) -> None:
+    """Raise SegPointError unless a file can be written at ``path``, its folder being made first if so said."""
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise SegPointError(f"{path} cannot be written: give it the suffix {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise SegPointError(f"{path} cannot be written: it is a folder; give the path of a file")
+    folder = path.resolve().parent
+    if not makes_folder and not folder.is_dir():
+        raise SegPointError(f"the folder of {path} does not exist: create it or write elsewhere")
+    check_folder(folder)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise SegPointError(f"{path} cannot be written: it may not be overwritten; write elsewhere")
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raise SegPointError unless files can be written into ``folder``, which may still have to be made."""
+    folder = Path(folder).resolve()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise SegPointError(f"{folder} cannot be a folder: {there} is a file; write elsewhere")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SegPointError(f"nothing can be written in {there}: change its permissions or write elsewhere")
 
 
 # --- reading: each format gives its fields by name and the cloud's width and height -------------------------------
@@ -131,7 +183,7 @@ def _read_ply(path: Path) -> tuple[dict[str, np.ndarray], int, int]:
     if "vertex" not in ply:
         raise SegPointError(f"{path}: a PLY file without the element 'vertex' holds no points; export it as a cloud")
     data = ply["vertex"].data
-    columns = {p.name: data[p.name] for p in ply["vertex"].properties if data.dtype[p.name].kind in "fiu"}
+    columns = {p.name: data[p.name] for p in ply["vertex"].properties if data.dtype[p.name].kind in _NUMBERS}
     # The Stanford convention for range images; without it a PLY cloud is a list.
     grid = dict(re.findall(r"(num_cols|num_rows)\s+(\d+)", "\n".join(ply.obj_info)))
     return columns, int(grid.get("num_cols", len(data))), int(grid.get("num_rows", 1))
@@ -141,21 +193,43 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], int, int]:
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     xyz = arrays.pop("xyz", None)
-    if xyz is None or xyz.ndim not in (2, 3) or xyz.shape[-1] != 3 or xyz.dtype.kind not in "fiu":
+    if xyz is None or xyz.ndim not in (2, 3) or xyz.shape[-1] != 3 or xyz.dtype.kind not in _NUMBERS:
         found = "is missing" if xyz is None else f"has shape {xyz.shape} and type {xyz.dtype}"
         raise SegPointError(f"{path}: array 'xyz' {found}; a cloud needs xyz (M, 3) or (height, width, 3) in metres")
     height, width = xyz.shape[:2] if xyz.ndim == 3 else (1, len(xyz))
     if "width" in arrays and "height" in arrays:
-        width, height = int(arrays.pop("width")), int(arrays.pop("height"))
+        width, height = (_whole(path, name, arrays.pop(name)) for name in ("width", "height"))
     flat = xyz.reshape(-1, 3)
-    fields: dict[str, np.ndarray] = {"x": flat[:, 0], "y": flat[:, 1], "z": flat[:, 2]}
-    rgb = arrays.pop("rgb", None)
+    fields = {name: values.ravel() for name, values in arrays.items() if values.size == len(flat)}
+    if "label" in arrays:
+        _check_label(path, arrays["label"], len(flat))
+    rgb = arrays.get("rgb")
     if rgb is not None:
         if rgb.size != flat.size or rgb.shape[-1] != 3:
             raise SegPointError(f"{path}: 'rgb' has shape {rgb.shape}, but 'xyz' {xyz.shape}; give one colour a point")
+        if rgb.dtype.kind not in _NUMBERS:
+            raise SegPointError(f"{path}: 'rgb' has type {rgb.dtype}; give numbers, best uint8")
+        for name in (*_PACKED_COLOUR, *(name for names in _SPLIT_COLOUR for name in names)):
+            fields.pop(name, None)  # 'rgb' is the colour, whatever else is there
         fields.update(zip(("red", "green", "blue"), rgb.reshape(-1, 3).T, strict=True))
-    fields.update({name: values.ravel() for name, values in arrays.items() if values.size == len(flat)})
+    fields.update(x=flat[:, 0], y=flat[:, 1], z=flat[:, 2])  # likewise, 'xyz' the coordinates
     return fields, width, height
+
+
+def _whole(path: Path, name: str, value: np.ndarray) -> int:
+    if value.size != 1 or value.dtype.kind not in _NUMBERS or not float(value.item()).is_integer() or value.item() < 1:
+        raise SegPointError(f"{path}: {name!r} must be one whole number from 1 up; repair it or leave it out")
+    return int(value.item())
+
+
+def _check_label(path: Path, label: np.ndarray, count: int) -> None:
+    if label.size != count or label.dtype.kind not in _NUMBERS + "b":
+        raise SegPointError(
+            f"{path}: 'label' has shape {label.shape} and type {label.dtype}; give one whole number for each of "
+            f"{count} points"
+        )
+    if not ((label >= 0) & (label <= _LARGEST_LABEL)).all():  # neither holds for NaN
+        raise SegPointError(f"{path}: 'label' must hold numbers from 0 (no label) to {_LARGEST_LABEL}; repair it")
 
 
 def _assemble(path: Path, fields: dict[str, np.ndarray], width: int, height: int) -> PointFile:
@@ -169,10 +243,10 @@ def _assemble(path: Path, fields: dict[str, np.ndarray], width: int, height: int
         xyz = np.stack([fields.pop(axis).astype(np.float32) for axis in "xyz"], axis=1)
     if len(xyz) == 0:
         raise SegPointError(f"{path}: it holds 0 points; record a cloud that sees something")
-    if width * height != len(xyz):
+    if width < 1 or height < 1 or width * height != len(xyz):
         raise SegPointError(f"{path}: says {width} × {height}, but it holds {len(xyz)} points; repair its header")
     rgb = _take_colour(fields)
-    label = _as_label(fields.pop("label")) if "label" in fields else None
+    label = _as_label(path, fields.pop("label")) if "label" in fields else None
     extra = {name: np.ascontiguousarray(values, values.dtype.newbyteorder("=")) for name, values in fields.items()}
     return PointFile(xyz, rgb, label, width, height, extra)
 
@@ -180,31 +254,54 @@ def _assemble(path: Path, fields: dict[str, np.ndarray], width: int, height: int
 def _take_colour(fields: dict[str, Any]) -> np.ndarray | None:
     """Remove the colour fields, packed or split, and return them as (M, 3) uint8."""
     for name in _PACKED_COLOUR:
-        if name in fields and fields[name].dtype.itemsize == 4:
+        if name in fields and fields[name].dtype.itemsize == 4 and fields[name].dtype.kind in _NUMBERS:
             packed = fields.pop(name)
             packed = np.ascontiguousarray(packed, packed.dtype.newbyteorder("=")).view(np.uint32)
             return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
     for names in _SPLIT_COLOUR:
-        if all(name in fields for name in names):
-            return np.stack([_as_byte(fields.pop(name)) for name in names], axis=1)
+        if all(name in fields and fields[name].dtype.kind in _NUMBERS for name in names):
+            return _as_bytes(np.stack([fields.pop(name) for name in names], axis=1))
     return None
 
 
-def _as_byte(channel: np.ndarray) -> np.ndarray:
-    if channel.dtype.kind == "f":  # colour stored as float is 0 … 1, except where somebody cast bytes
-        channel = np.nan_to_num(channel)
-        channel = np.rint(channel * 255.0 if channel.max(initial=0.0) <= 1.0 else channel)
-    elif channel.dtype.itemsize == 2:  # 16-bit colour
-        channel = channel >> 8
-    return np.clip(channel, 0, 255).astype(np.uint8)
+def _as_bytes(rgb: np.ndarray) -> np.ndarray:
+    """Colours (M, 3) as uint8. Their range is told from their type and from the largest value of the cloud."""
+    if rgb.dtype.kind == "f":  # colour stored as float is 0 … 1, except where somebody cast bytes
+        rgb = np.nan_to_num(rgb, posinf=0.0, neginf=0.0)
+        rgb = np.rint(rgb * 255.0 if rgb.max(initial=0.0) <= 1.0 else rgb)
+    elif rgb.dtype.itemsize == 2 and rgb.max(initial=0) > 255:  # 16-bit colour, unless somebody cast bytes
+        rgb = rgb >> 8
+    return np.clip(rgb, 0, 255).astype(np.uint8)
 
 
-def _as_label(label: np.ndarray) -> np.ndarray:
-    """Labels as uint32; NaN and negative values, both in use for "no label", become 0."""
+def _as_label(path: Path, label: np.ndarray) -> np.ndarray:
+    """Labels as uint32; NaN and negative values, both in use for "no label" in PCD and PLY, become 0."""
+    if (label > _LARGEST_LABEL).any():
+        raise SegPointError(f"{path}: field 'label' must hold numbers up to {_LARGEST_LABEL}; repair it")
     return np.where(label > 0, label, 0).astype(np.uint32)
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _storable(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    suffix, kind, size = path.suffix.lower(), values.dtype.kind, values.dtype.itemsize
+    if suffix == ".npz":
+        held = None if values.dtype.hasobject else values.dtype
+    elif kind == "b":
+        held = np.dtype(np.uint8)
+    elif kind == "f" and size == 2:
+        held = np.dtype(np.float32)
+    elif kind in "iu" and size == 8 and suffix == ".ply":
+        held = np.dtype(np.float64)
+    else:
+        held = values.dtype.newbyteorder("=") if kind in _NUMBERS and size <= 8 else None
+    if held is None:
+        raise SegPointError(
+            f"{path}: field {name!r} has type {values.dtype}, which {suffix[1:].upper()} cannot hold; "
+            "convert it to numbers or leave it out"
+        )
+    return values.astype(held, copy=False)
 
 
 def _write_pcd(path: Path, xyz: np.ndarray, rgb: np.ndarray | None, extra: dict, width: int, height: int) -> None:

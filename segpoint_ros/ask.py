@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -17,13 +18,16 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from segpoint.errors import SegPointError
-from segpoint.files import PointFile, read_points, write_points
+from segpoint.files import SUFFIXES, PointFile, read_points, write_points
 from segpoint_ros.node import RELIABLE, SENSOR
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud
 
@@ -73,7 +77,8 @@ class Asker(Node):
         self._keep("points", message, message.header)
 
     def _on_markers(self, message: MarkerArray) -> None:
-        self._keep("markers", message, message.markers[0].header)
+        if message.markers:  # the node's own begin with a DELETEALL
+            self._keep("markers", message, message.markers[0].header)
 
     def _on_answer(self, message: String) -> None:
         self._keep("answer", message, None)
@@ -109,7 +114,7 @@ def ask(node: Asker, patience: float) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command. Returns 0, or 2 where the input is bad or no answer came."""
+    """Run the command. Returns 0, 2 where the input is bad or no answer came, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="segpoint-ask", description="Ask a running segpoint node about a point file.")
     parser.add_argument("file", metavar="FILE", help="a .pcd, .ply or .npz file")
     parser.add_argument("instruction", metavar="INSTRUCTION", help='for example "pick up the mug"')
@@ -121,23 +126,49 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the reply as JSON")
     args = parser.parse_args(argv)
     try:
+        _check(args)
         points = read_points(args.file)
         reply = _ask_node(points, args)
     except SegPointError as error:
         print(f"segpoint-ask: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     print(json.dumps(reply) if args.json else _as_text(reply))
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Everything that can be known to be wrong before the node is asked. Raises SegPointError."""
+    for name in ("instruction", "node", "frame_id"):  # a shell may pass bytes that are no text, and DDS takes only text
+        setattr(args, name, getattr(args, name).encode("utf-8", "replace").decode())
+    if not args.instruction.strip():
+        raise SegPointError("the instruction is empty")
+    if not (math.isfinite(args.timeout) and args.timeout > 0):
+        raise SegPointError(f"--timeout is {args.timeout}; expected a number of seconds above 0")
+    args.node = "/" + args.node.strip("/")
+    try:
+        validate_full_topic_name(args.node)
+    except InvalidTopicNameException as error:
+        raise SegPointError(f"--node {args.node!r} is no name that a node can have") from error
+    if args.out:
+        out = Path(args.out)
+        if out.suffix.lower() not in SUFFIXES:
+            raise SegPointError(f"{out} cannot be written: give it one of the suffixes {', '.join(SUFFIXES)}")
+        if not out.parent.is_dir():
+            raise SegPointError(f"{out} cannot be written: there is no folder {out.parent}")
+
+
 def _ask_node(points: PointFile, args: argparse.Namespace) -> dict[str, Any]:
     cloud = make_cloud(Header(frame_id=args.frame_id), points.xyz, points.rgb, points.width, points.height)
-    rclpy.init(args=[])
-    node = Asker(args.node.rstrip("/"), cloud, args.instruction)
     try:
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is Python's KeyboardInterrupt
+        node = Asker(args.node, cloud, args.instruction)
         ask(node, args.timeout)
-    finally:
         node.destroy_node()
+    except RuntimeError as error:  # rclpy's RCLError, for example of a wrong ROS_DOMAIN_ID
+        raise SegPointError(str(error)) from error
+    finally:
         rclpy.try_shutdown()
     if args.out:
         _write(Path(args.out), node.reply["points"])

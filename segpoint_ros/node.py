@@ -28,7 +28,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -73,6 +73,7 @@ class SegPointNode(LifecycleNode):
         super().__init__("segpoint")
         self._health = Health()
         self._complaints = Complaints()
+        self._asked = Complaints(every=1.0)  # instructions, too, may come in floods
         self._segmenter: Segmenter | None = None
         self._worker: Worker[PointCloud2, Answer] | None = None
         self._computing = threading.Lock()  # a Segmenter does one thing at a time, also after a hasty deactivation
@@ -183,7 +184,9 @@ class SegPointNode(LifecycleNode):
         self._instruction = message.data.strip()
         self._health.note(instruction=self._instruction[:200])
         if self._instruction:
-            self.get_logger().info(f"asked for {self._instruction[:200]!r}")
+            said = self._asked.let_through("instruction", f"asked for {self._instruction[:200]!r}")
+            if said is not None:
+                self.get_logger().info(said)
         else:
             self._complain("empty instruction", "the instruction is empty: nothing is asked until the next one")
         if self._worker is not None:
@@ -237,9 +240,11 @@ class SegPointNode(LifecycleNode):
         )
 
     def _age(self, message: PointCloud2) -> float | None:
-        """Seconds since the cloud was taken; None where it has no stamp."""
-        stamp = Time.from_msg(message.header.stamp)
-        return (self.get_clock().now().nanoseconds - stamp.nanoseconds) / 1e9 if stamp.nanoseconds else None
+        """Seconds since the cloud was taken; None where it has no stamp (0, or before 1970, which no clock says)."""
+        stamp = message.header.stamp
+        if stamp.sec < 0 or not (stamp.sec or stamp.nanosec):
+            return None
+        return (self.get_clock().now().nanoseconds - Time.from_msg(stamp).nanoseconds) / 1e9
 
     def _check_age(self, message: PointCloud2) -> None:
         age, limit = self._age(message), self._settings.max_age
@@ -288,16 +293,19 @@ def _seconds(value: float | None) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop, and end the process. Returns 2 where a parameter is wrong."""
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    """Run the node until it is told to stop, and end the process. Returns 2 where an argument or a parameter is wrong."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_once)
     try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = SegPointNode()
-    except ParameterException as error:
-        print(f"segpoint: {error}", file=sys.stderr)
+    except (ParameterException, NameValidationException, RuntimeError) as error:  # rclpy's RCLError is a RuntimeError
+        print(f"segpoint: {' '.join(str(error).split())}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
+    except KeyboardInterrupt:
+        rclpy.try_shutdown(uninstall_handlers=False)
+        os._exit(0)  # as below
     try:
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -30,6 +30,7 @@ _TYPES = {
     PointField.FLOAT32: "f4",
     PointField.FLOAT64: "f8",
 }
+_LARGEST_POINT = 1 << 20  # bytes; the largest descriptors of PCL take some thousand
 _PACKED = {PointField.FLOAT32, PointField.UINT32, PointField.INT32}  # what 0xAARRGGBB travels in
 
 
@@ -77,11 +78,12 @@ def points_of(message: PointCloud2) -> np.ndarray:
     Fields without a name and repeats of a name are left out (drivers use them for padding).
     Raises `SegPointError` where the layout contradicts itself or the data ends early.
     """
+    if message.point_step > _LARGEST_POINT:
+        raise SegPointError(f"point_step is {message.point_step}; expected at most {_LARGEST_POINT} bytes")
+    _layout(message)
     order = ">" if message.is_bigendian else "<"
     names, formats, offsets = [], [], []
-    for field in message.fields:
-        if not field.name or field.name in names:
-            continue
+    for field in _named(message.fields):
         if field.datatype not in _TYPES:
             raise SegPointError(f"field {field.name} has datatype {field.datatype}; expected one of {sorted(_TYPES)}")
         kind = np.dtype(order + _TYPES[field.datatype])
@@ -107,10 +109,11 @@ def label_cloud(
 ) -> PointCloud2:
     """The same cloud with what was found in it.
 
-    Every field and byte of each point stays, in the same header, order and shape; padding between rows goes. Added,
-    or overwritten where the input has them in that type: ``label`` uint32 and ``score`` float32. A field of one of
-    these names in another type is kept as ``input_label`` / ``input_score``. Points with a label are highlighted in
-    the packed colour; without one, ``rgb`` is added: the cloud's r, g, b, else grey by intensity, else by height.
+    Every named field and every byte of each point stays, in the same header, order and shape; padding between rows
+    goes. Added, or overwritten where the input has them in that type: ``label`` uint32 and ``score`` float32. Points
+    with a label are highlighted in the packed colour; without one, ``rgb`` is added: the cloud's r, g, b, else grey by
+    intensity, else by height. A field in the way of an added one, because it has another type, is kept as
+    ``input_label``, ``input_score`` or ``input_rgb``.
 
     label: (M,) uint32, 0 is no target.   score: (M,) float32.   frame: "optical" or "body", says what height is.
     """
@@ -198,17 +201,20 @@ def _layout(message: PointCloud2) -> tuple[int, int, int]:
 def _output_fields(message: PointCloud2) -> tuple[list[PointField], int]:
     """The fields of the labelled cloud and its point_step."""
     wanted = {"label": PointField.UINT32, "score": PointField.FLOAT32}
+    if _packed_colour(message.fields) is None:
+        wanted = {"rgb": PointField.FLOAT32, **wanted}
     fields, step = [], message.point_step
-    for field in message.fields:
+    named = _named(message.fields)
+    taken = {field.name for field in named}
+    for field in named:
         name = field.name
         if name in wanted:
             if field.datatype == wanted[name] and field.count <= 1:
                 del wanted[name]
             else:
-                name = f"input_{name}"
+                while name in taken:
+                    name = f"input_{name}"
         fields.append(PointField(name=name, offset=field.offset, datatype=field.datatype, count=max(field.count, 1)))
-    if _packed_colour(message.fields) is None:
-        wanted = {"rgb": PointField.FLOAT32, **wanted}
     step += -step % 4 if wanted else 0
     for name, datatype in wanted.items():
         fields.append(PointField(name=name, offset=step, datatype=datatype, count=1))
@@ -216,9 +222,18 @@ def _output_fields(message: PointCloud2) -> tuple[list[PointField], int]:
     return fields, step
 
 
+def _named(fields: Sequence[PointField]) -> list[PointField]:
+    """The fields that have a name, and of several with the same name the first."""
+    first: dict[str, PointField] = {}
+    for field in fields:
+        if field.name:
+            first.setdefault(field.name, field)
+    return list(first.values())
+
+
 def _packed_colour(fields: Sequence[PointField]) -> PointField | None:
     """The field that holds 0xAARRGGBB, if there is one."""
-    for field in fields:
+    for field in _named(fields):
         if field.name in ("rgb", "rgba") and field.datatype in _PACKED and field.count <= 1:
             return field
     return None

@@ -77,8 +77,8 @@ class TrainConfig:
         if not path.is_file():
             raise SegPointError(f"no training config at {path}; config/training/ holds examples")
         try:
-            values = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise SegPointError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
         return build(cls, values, path.name)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segpoint.errors import SegPointError
+from segpoint.files import check_folder, check_target
 from segpoint_training.baselines import REFERENCES, references, tabletop_clusters
 from segpoint_training.labelled import LabelledCloud, LabelledSet, Question, folder_set, generated_set
 from segpoint_training.metrics import Sample, advantage, iou, summary
@@ -134,6 +135,12 @@ def run_evaluate(
     """Evaluate a bundle, print the tables, and write JSON and pictures where asked. Returns what the JSON holds."""
     if scenes is not None and scenes < 1:
         raise SegPointError(f"scenes must be at least 1, not {scenes}")
+    if seed < 0:
+        raise SegPointError(f"the seed must be at least 0, not {seed}")
+    if json_path:
+        check_target(json_path, makes_folder=True)
+    if pictures:
+        check_folder(pictures)
     labelled = generated_set(seed, scenes or 50) if data == "generated" else folder_set(data, scenes)
     from segpoint.config import default_bundle
     from segpoint.segmenter import Segmenter
@@ -156,6 +163,7 @@ def run_evaluate(
 def print_tables(evaluation: Evaluation, record: dict[str, Any]) -> None:
     """Ours per kind beside the references' mIoU, then everyone's overall figures. All in percent."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     def percent(value: float) -> str:
@@ -164,7 +172,7 @@ def print_tables(evaluation: Evaluation, record: dict[str, Any]) -> None:
     console = Console(width=110)
     ours = summary(evaluation.ours)
     others = {name: summary(samples) for name, samples in evaluation.references.items()}
-    title = f"{record['data']}: {record['clouds']} clouds, {record['questions']} instructions, in percent"
+    title = f"{escape(record['data'])}: {record['clouds']} clouds, {record['questions']} instructions, in percent"
     by_kind = Table(title=title)
     for column in ("kind", "n", "mIoU", "Acc@0.25", "Acc@0.5", *(f"{name}\nmIoU" for name in REFERENCES)):
         by_kind.add_column(column, justify="left" if column == "kind" else "right")
@@ -172,7 +180,7 @@ def print_tables(evaluation: Evaluation, record: dict[str, Any]) -> None:
         if kind == "with target":
             by_kind.add_section()
         figures = [row.miou, row.acc25, row.acc50, *(others[name][kind].miou for name in REFERENCES)]
-        by_kind.add_row(kind, str(row.count), *map(percent, figures))
+        by_kind.add_row(escape(kind), str(row.count), *map(percent, figures))
     console.print(by_kind)
 
     overall = Table()

@@ -12,6 +12,7 @@ import numpy as np
 
 from segpoint.errors import SegPointError
 from segpoint.files import read_points
+from segpoint.prompts import normalise
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,19 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     needed = {"file", "instruction", "kind", "target_labels"}
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and needed <= set(row) for row in rows):
         raise SegPointError(f"{path}: expected a list of objects with {', '.join(sorted(needed))}; complete it")
+    for number, row in enumerate(rows, start=1):
+        wrong = _wrong_in(row)
+        if wrong:
+            raise SegPointError(f"{path}, row {number}: {wrong}; correct it")
     return rows
+
+
+def _wrong_in(row: dict[str, Any]) -> str | None:
+    """What a row holds that it must not, in words."""
+    for name in ("file", "instruction", "kind"):
+        if not isinstance(row[name], str) or not normalise(row[name]):
+            return f"{name!r} must be words, not {row[name]!r:.80}"
+    labels = row["target_labels"]
+    if not isinstance(labels, list) or not all(type(label) is int and label >= 0 for label in labels):
+        return f"'target_labels' must be a list of whole numbers from 0 up, not {labels!r:.80}"
+    return None

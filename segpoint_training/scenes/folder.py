@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from segpoint.errors import SegPointError
-from segpoint.files import write_points
+from segpoint.files import check_folder, check_target, write_points
 from segpoint_training.scenes.scene import Scene
 
 TABLE = 1
@@ -33,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.scenes < 1 or args.seed < 0:
         raise SegPointError(f"--scenes {args.scenes} --seed {args.seed}: expected at least one scene and a seed from 0")
+    check_folder(args.out)
+    if args.preview:
+        check_target(args.preview, (".png",), makes_folder=True)
 
     from tqdm import tqdm
 
@@ -43,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.preview:
         from segpoint_training.scenes.sheet import draw_sheet
 
+        Path(args.preview).parent.mkdir(parents=True, exist_ok=True)
         draw_sheet(args.preview, [generate_scene(seed, args.split) for seed in seeds[:SHOWN]])
     print(f"{args.scenes} scenes with {said} instructions in {args.out}")
     return 0
