@@ -22,7 +22,7 @@ SUFFIXES = (".pcd", ".ply", ".npz")
 _PACKED_COLOUR = ("rgb", "rgba")
 _SPLIT_COLOUR = (("r", "g", "b"), ("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 _NUMBERS = "fiu"  # numpy's kinds of real numbers
-_LARGEST_LABEL = np.iinfo(np.uint32).max
+_LABELS = 2**32  # as many as uint32 holds; float32 has this number, but not the largest label
 _PADDING = "#$%&~~"  # pypcd4's prefix for the unnamed padding fields ("_") of a PCD file
 
 
@@ -228,8 +228,9 @@ def _check_label(path: Path, label: np.ndarray, count: int) -> None:
             f"{path}: 'label' has shape {label.shape} and type {label.dtype}; give one whole number for each of "
             f"{count} points"
         )
-    if not ((label >= 0) & (label <= _LARGEST_LABEL)).all():  # neither holds for NaN
-        raise SegPointError(f"{path}: 'label' must hold numbers from 0 (no label) to {_LARGEST_LABEL}; repair it")
+    value = label.astype(np.float64)
+    if not ((value >= 0) & (value < _LABELS)).all():  # neither holds for NaN
+        raise SegPointError(f"{path}: 'label' must hold numbers from 0 (no label) to {_LABELS - 1}; repair it")
 
 
 def _assemble(path: Path, fields: dict[str, np.ndarray], width: int, height: int) -> PointFile:
@@ -276,8 +277,8 @@ def _as_bytes(rgb: np.ndarray) -> np.ndarray:
 
 def _as_label(path: Path, label: np.ndarray) -> np.ndarray:
     """Labels as uint32; NaN and negative values, both in use for "no label" in PCD and PLY, become 0."""
-    if (label > _LARGEST_LABEL).any():
-        raise SegPointError(f"{path}: field 'label' must hold numbers up to {_LARGEST_LABEL}; repair it")
+    if (label >= _LABELS).any():
+        raise SegPointError(f"{path}: field 'label' must hold numbers up to {_LABELS - 1}; repair it")
     return np.where(label > 0, label, 0).astype(np.uint32)
 
 

@@ -293,7 +293,7 @@ def _seconds(value: float | None) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop, and end the process. Returns 2 where an argument or a parameter is wrong."""
+    """Run the node until it is told to stop, and end the process. Returns 2 where an argument is wrong."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_once)
     try:

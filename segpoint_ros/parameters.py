@@ -13,9 +13,7 @@ from rclpy.parameter import Parameter
 
 
 def _parameter(default: Any, description: str, *, choices: tuple[str, ...] = (), live: bool = False) -> Any:
-    return dataclasses.field(
-        default=default, metadata={"description": description, "choices": choices, "live": live}
-    )
+    return dataclasses.field(default=default, metadata={"description": description, "choices": choices, "live": live})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -276,5 +276,3 @@ def _grey(points: np.ndarray, frame: str) -> np.ndarray:
     low, high = np.percentile(finite, (5, 95)) if finite.size else (0.0, 1.0)
     grey = np.clip((value - low) / max(high - low, 1e-6), 0, 1)
     return (40 + 180 * np.nan_to_num(grey)).astype(np.uint8)
-
-

@@ -104,13 +104,14 @@ class Robot:
     def say(self, instruction: str) -> None:
         self._voice.publish(String(data=instruction))
 
-    def show(self, cloud: PointCloud2) -> None:
-        """Publish once, with the present as its stamp."""
-        cloud.header.stamp = self._node.get_clock().now().to_msg()
+    def show(self, cloud: PointCloud2, stamped: bool = True) -> None:
+        """Publish once, with the present as its stamp, or with the one it has."""
+        if stamped:
+            cloud.header.stamp = self._node.get_clock().now().to_msg()
         self._shown.append(cloud.header.stamp)
         self._camera.publish(cloud)
 
-    def show_until(self, cloud: PointCloud2, condition: Callable[[], Any], what: str) -> None:
+    def show_until(self, cloud: PointCloud2, condition: Callable[[], Any], what: str, stamped: bool = True) -> None:
         """Publish, and again from time to time because best effort may lose one, until ``condition`` holds."""
         again = 0.0
         end = time.monotonic() + PATIENCE
@@ -118,7 +119,7 @@ class Robot:
         def shown() -> bool:
             nonlocal again
             if time.monotonic() > again:
-                self.show(cloud)
+                self.show(cloud, stamped)
                 again = time.monotonic() + REPEAT
             return condition()
 

@@ -195,6 +195,45 @@ def test_results_that_cannot_be_written(
     words = ("segment", cloud, "the mug", option)
     assert "does not exist" in refused(*words, str(tmp_path / "none" / name))
     assert "suffix" in refused(*words, str(tmp_path / "result.xyz"))
+    (tmp_path / name).mkdir()
+    assert "folder" in refused(*words, str(tmp_path / name))
+
+
+@pytest.mark.parametrize("instruction", ["", " \n\t"])
+def test_no_model_for_an_empty_instruction(refused: Callable[..., str], cloud: str, instruction: str) -> None:
+    assert "empty" in refused("segment", cloud, instruction, "--bundle", "nowhere")
+
+
+def test_no_model_for_fields_that_cannot_be_written(refused: Callable[..., str], tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", xyz=np.ones((2, 3)), names=np.array(["a", "b"]))
+    words = ("segment", str(tmp_path / "a.npz"), "the mug", "--bundle", "nowhere", "--out", str(tmp_path / "a.pcd"))
+    assert "'names'" in refused(*words)
+
+
+def test_folder_in_place_of_a_file(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.pcd").mkdir()
+    assert "is a folder" in refused("segment", str(tmp_path / "a.pcd"), "the mug")
+
+
+@pytest.mark.parametrize("threshold", ["abc", "0", "nan", "7"])
+def test_threshold_is_a_probability(capsys: pytest.CaptureFixture[str], threshold: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["segment", "a.pcd", "mug", "--threshold", threshold])
+    assert "between 0 and 1" in capsys.readouterr().err
+
+
+def test_ascii_terminal() -> None:
+    probe = "from segpoint.cli import main; main(['segment', '', '']); print('2 × 3')"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=REPOSITORY, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "2 ? 3\n"), done.stderr
+
+
+def test_binary_training_config(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    assert "not YAML" in refused("train", str(tmp_path / "a.yaml"), "--run", str(tmp_path / "run"))
 
 
 def test_segment_writes_all_it_says(
@@ -220,9 +259,7 @@ def test_recorded_scene(answered: Callable[..., str], shared: Path, bundle: Path
     assert told["target_points"] >= sum(target["points"] for target in told["targets"])
 
 
-def test_nothing_found_is_an_answer(
-    answered: Callable[..., str], cloud: str, bundle: Path, backbone: Path
-) -> None:
+def test_nothing_found_is_an_answer(answered: Callable[..., str], cloud: str, bundle: Path, backbone: Path) -> None:
     """Whatever the bundle: a float32 sigmoid does not come this close to 1 by accident."""
     words = ("segment", cloud, "the giraffe", "--bundle", str(bundle), "--threshold", "0.9999999")
     assert "There is no mask." in answered(*words)

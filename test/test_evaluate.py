@@ -148,6 +148,42 @@ def test_folders_that_cannot_be_measured(tmp_path, content, told):
         list(folder_set(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("file", ["a"]), ("file", 3), ("instruction", ""), ("instruction", " \n"), ("instruction", None), ("kind", {}),
+        ("target_labels", 2), ("target_labels", [-1]), ("target_labels", ["2"]), ("target_labels", [True]),
+        ("target_labels", [1.5]),
+    ],
+)  # fmt: skip
+def test_rows_are_checked(folder, name, value):
+    rows = json.loads((folder / "instructions.json").read_text())
+    rows[2][name] = value
+    (folder / "instructions.json").write_text(json.dumps(rows))
+    with pytest.raises(SegPointError, match=f"instructions.json, row 3: '?{name}"):
+        folder_set(folder)
+
+
+def test_kinds_are_printed_as_they_are(folder, capsys):
+    rows = json.loads((folder / "instructions.json").read_text())
+    rows[0]["kind"] = "[/odd]"
+    (folder / "instructions.json").write_text(json.dumps(rows[:1]))
+    print_tables(evaluate(LeftBoxSegmenter(), folder_set(folder)), {"data": "[/x]", "clouds": 1, "questions": 1})
+    printed = capsys.readouterr().out
+    assert "[/odd]" in printed and "[/x]" in printed
+
+
+@pytest.mark.parametrize(
+    "words", [["--seed", "-1"], ["--json", "."], ["--json", "setup.cfg/a.json"], ["--pictures", "setup.cfg"]]
+)
+def test_bad_targets_are_told_before_the_work(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setup.cfg").touch()
+    with pytest.raises(SegPointError):
+        evaluation.main(["--bundle", "nowhere", *words])
+    assert [path.name for path in tmp_path.iterdir()] == ["setup.cfg"]
+
+
 def test_unlabelled_clouds_are_refused(folder):
     write_points(folder / "one.pcd", np.ones((10, 3)))
     with pytest.raises(SegPointError, match="no field 'label'"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segpoint.errors import SegPointError
-from segpoint.files import read_points, write_points
+from segpoint.files import check_folder, check_target, read_points, write_points
 
 WIDTH, HEIGHT = 8, 5
 
@@ -174,7 +174,7 @@ def test_missing_unknown_and_folder(tmp_path):
     (tmp_path / "cloud.las").write_bytes(b"LASF")
     assert ".pcd, .ply, .npz" in refused(tmp_path / "cloud.las")
     (tmp_path / "folder.ply").mkdir()
-    assert "no such file" in refused(tmp_path / "folder.ply")
+    assert "folder" in refused(tmp_path / "folder.ply")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "binary", "binary_compressed", "ply", "npz"])
@@ -255,6 +255,113 @@ def test_what_cannot_be_written(tmp_path, cloud):
         with pytest.raises(SegPointError) as caught:
             write_points(**arguments)
         assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("colours", "expected"),
+    [
+        (np.array([[0, 7, 255]] * 2, np.uint16), [0, 7, 255]),
+        (np.array([[0, 0x0700, 0xFF00]] * 2, np.uint16), [0, 7, 255]),
+        (np.array([[1, 0, 200]] * 2, np.float32), [1, 0, 200]),
+        (np.array([[0, 0.2, 1]] * 2, np.float32), [0, 51, 255]),
+        (np.array([[-5, 3, 999]] * 2, np.int32), [0, 3, 255]),
+    ],
+)
+def test_npz_colour_ranges(tmp_path, colours, expected):
+    np.savez(tmp_path / "a.npz", xyz=np.ones((2, 3)), rgb=colours)
+    assert read_points(tmp_path / "a.npz").rgb.tolist() == [expected] * 2
+
+
+@pytest.mark.parametrize("name", ["x", "y", "z", "red", "green", "blue", "r", "g", "b", "rgba"])
+def test_npz_names_do_not_stand_in_for_xyz_and_rgb(tmp_path, name):
+    given = dict.fromkeys([name, *("rgb" if name in "rgb" else ())], np.full(2, 9, np.uint32))
+    np.savez(tmp_path / "a.npz", **{**given, "xyz": np.ones((2, 3)), "rgb": np.full((2, 3), 7, np.uint8)})
+    back = read_points(tmp_path / "a.npz")
+    assert (back.xyz == 1).all() and (back.rgb == 7).all() and back.extra == {}
+
+
+def test_npz_split_colour(tmp_path):
+    np.savez(tmp_path / "a.npz", xyz=np.ones((1, 3)), r=np.uint8([1]), g=np.uint8([2]), b=np.uint8([3]))
+    assert read_points(tmp_path / "a.npz").rgb.tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("label", np.array([1, bad])) for bad in (np.nan, np.inf, -1, 2**32, 1e300)),
+        ("label", np.array([1, 2**32], np.float32)),
+        ("label", np.array([1, np.inf], np.float16)),
+        ("label", np.array(["mug", "cup"])),
+        ("label", np.array([1, 2, 3])),
+        ("rgb", np.full((2, 3), "red")),
+        ("rgb", np.full((2, 3), 1j)),
+        ("width", np.array(-1)),
+        ("width", np.array(0)),
+        ("width", np.array(3)),
+        ("width", np.array("two")),
+        ("width", np.array(np.nan)),
+        ("width", np.array([1, 2])),
+    ],
+)
+def test_npz_arrays_that_make_no_sense(tmp_path, name, value):
+    arrays = {"xyz": np.ones((2, 3)), name: value, **({"height": np.array(-2)} if name == "width" else {})}
+    np.savez(tmp_path / "a.npz", **arrays)
+    refused(tmp_path / "a.npz")
+
+
+def test_label_too_large(tmp_path):
+    fields = [*XYZ, ("label", "F", 8)]
+    assert "'label'" in refused(pcd(tmp_path / "a.pcd", fields, ["1 2 3 1e12"]))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "given", "held"),
+    [
+        (".pcd", "bool", "uint8"), (".ply", "bool", "uint8"), (".npz", "bool", "bool"),
+        (".pcd", "float16", "float32"), (".ply", "float16", "float32"), (".npz", "float16", "float16"),
+        (".pcd", "int64", "int64"), (".ply", "int64", "float64"), (".ply", "uint64", "float64"),
+        (".pcd", ">f4", "float32"), (".ply", ">f4", "float32"), (".npz", "<U3", "<U3"),
+    ],
+)  # fmt: skip
+def test_field_types_are_kept_or_widened(tmp_path, suffix, given, held):
+    values = np.array([0, 1, 1]).astype(given)
+    write_points(tmp_path / f"a{suffix}", np.ones((3, 3)), fields={"f": values})
+    back = read_points(tmp_path / f"a{suffix}").extra["f"]
+    assert back.dtype == np.dtype(held)
+    np.testing.assert_array_equal(back, values)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name", "dtype"),
+    [
+        *((suffix, "f", dtype) for suffix in (".pcd", ".ply") for dtype in ("U3", "complex64", "longdouble", object)),
+        *((suffix, name, "u1") for suffix in (".pcd", ".ply") for name in ("my field", "größe", "", "a\nb", "x")),
+        (".pcd", "rgb", "u1"), (".ply", "red", "u1"), (".npz", "f", object),
+        *((".npz", name, "u1") for name in ("file", "xyz", "rgb", "width", "allow_pickle")),
+    ],
+)  # fmt: skip
+def test_fields_that_the_format_cannot_hold(tmp_path, suffix, name, dtype):
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(SegPointError) as caught:
+        write_points(path, np.ones((3, 3)), np.ones((3, 3), np.uint8), {name: np.ones(3).astype(dtype)})
+    assert repr(name) in str(caught.value) and not path.exists()
+
+
+def test_targets_are_checked_without_writing(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    check_target(tmp_path / "new.pcd", (".pcd",))
+    check_target(tmp_path / "file")
+    check_target(tmp_path / "new" / "a.json", makes_folder=True)
+    check_folder(tmp_path / "new" / "er")
+    for refuse, path in [(check_target, tmp_path), (check_target, tmp_path / "new" / "a.pcd"),
+                         (check_folder, tmp_path / "file"), (check_folder, tmp_path / "file" / "in")]:  # fmt: skip
+        with pytest.raises(SegPointError):
+            refuse(path)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for refuse in (check_target, check_folder):
+        with pytest.raises(SegPointError, match="permissions"):
+            refuse(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_real_scans(shared, tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,8 @@ from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
+from segpoint.files import write_points  # noqa: E402
+from segpoint_ros import ask  # noqa: E402
 from segpoint_ros.node import frame_of  # noqa: E402
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud  # noqa: E402
 from segpoint_training.demo import INSTRUCTION, SEED, TARGET  # noqa: E402
@@ -204,6 +208,27 @@ def test_strange_instructions_are_answered(robot, cloud, strange) -> None:
     robot.ask(cloud)
 
 
+def test_a_stamp_before_1970_counts_as_none(robot, cloud) -> None:
+    robot.say(INSTRUCTION)
+    robot.points.clear()
+    cloud.header.stamp.sec = -5
+    robot.show_until(cloud, lambda: any(p.header.stamp.sec == -5 for p in robot.points), "answer", stamped=False)
+
+
+def test_a_flood_leaves_the_log_readable_and_its_last_instruction_is_answered(robot, process, cloud, log) -> None:
+    before = log.read_text().count("asked for")
+    for number in range(100):
+        robot.say(f"find thing {number}")
+        if number % 4 == 0:
+            robot.show(cloud)
+        robot.listen(0.02)
+    robot.answers.clear()
+    robot.say(INSTRUCTION)
+    robot.wait(lambda: any(TARGET in answer for answer in robot.answers), "answer to the last instruction")
+    assert process.poll() is None
+    assert log.read_text().count("asked for") - before < 30
+
+
 def test_parameters_are_checked(robot) -> None:
     assert "one of auto, optical, body" in robot.set_parameter("frame", "sideways")
     assert robot.set_parameter("max_age", -1.0)
@@ -247,16 +272,46 @@ def test_it_stops_soon_when_told_also_at_work(robot, process, cloud, log) -> Non
     assert "Traceback" not in log.read_text()
 
 
-@pytest.mark.parametrize(
-    ("setting", "complaint"), [("frame:=sideways", "one of auto, optical, body"), ("max_age:=soon", "max_age")]
-)
-def test_wrong_parameters_end_in_one_line(ros_environment, setting, complaint) -> None:
+WRONG = [
+    (["-p", "frame:=sideways"], "one of auto, optical, body"),
+    (["-p", "max_age:=soon"], "max_age"),
+    (["--params-file", "/nowhere.yaml"], "/nowhere.yaml"),
+    (["-r", "__node:=bad name!"], "bad name!"),
+    (["--nonsense"], "--nonsense"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), WRONG, ids=lambda value: str(value))
+def test_wrong_arguments_end_in_one_line(ros_environment, arguments, complaint) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "segpoint_ros.node", "--ros-args", "-p", setting],
+        [sys.executable, "-m", "segpoint_ros.node", "--ros-args", *arguments],
         env=ros_environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2
-    assert complaint in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    ours = [line for line in done.stderr.strip().splitlines() if "[rcl]" not in line]  # rcl logs on its own
+    assert len(ours) == 1 and complaint in ours[0]
+
+
+ASKED_WRONG = [
+    [""], [" "], ["mug", "--timeout=nan"], ["mug", "--timeout=-1"], ["mug", "--timeout=inf"],
+    ["mug", "--node=bad name!"], ["mug", "--node=/"], ["mug", "--out=labelled.txt"], ["mug", "--out=/nowhere/a.pcd"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", ASKED_WRONG, ids=" ".join)
+def test_ask_refuses_in_one_line_before_it_asks(capsys, scene, tmp_path, arguments) -> None:
+    write_points(tmp_path / "cloud.pcd", scene.xyz)
+    assert ask.main([str(tmp_path / "cloud.pcd"), *arguments]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_ask_stops_cleanly_on_ctrl_c(capsys, monkeypatch, ros_environment, scene, tmp_path) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", ros_environment["ROS_DOMAIN_ID"])
+    write_points(tmp_path / "cloud.pcd", scene.xyz)
+    interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))  # nobody is there: it waits
+    interrupt.start()
+    assert ask.main([str(tmp_path / "cloud.pcd"), "mug \udc80", "--node=/nobody"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_frame_of() -> None:

@@ -112,6 +112,15 @@ def test_fields_in_any_order_and_padding_without_a_name(xyz, rgb) -> None:
     np.testing.assert_array_equal(read_cloud(cloud).rgb, rgb)
 
 
+def test_a_repeat_that_reaches_past_the_data_is_ignored(xyz, rgb) -> None:
+    cloud = message(coordinates(xyz) | {"rgb": (F8, np.ones(M)), "label": (U2, np.arange(M))})
+    for name, datatype in (("rgb", F4), ("label", U4), ("x", F4)):
+        cloud.fields.append(PointField(name=name, offset=2**31, datatype=datatype, count=1))
+    assert read_cloud(cloud).rgb is None
+    label, score = answer()
+    np.testing.assert_array_equal(points_of(label_cloud(cloud, label, score))["label"].ravel(), label)
+
+
 def test_points_are_a_view(xyz) -> None:
     cloud = make_cloud(Header(), xyz)
     assert np.shares_memory(points_of(cloud), np.frombuffer(cloud.data, np.uint8))
@@ -138,6 +147,10 @@ def broken(kind: str, xyz: np.ndarray) -> PointCloud2:
         cloud.row_step -= 1
     elif kind == "no point_step":
         cloud.point_step = 0
+    elif kind == "point_step of four billion":
+        cloud.point_step = 2**32 - 1
+    elif kind == "such a point_step and no points":
+        cloud.point_step, cloud.width = 2**32 - 1, 0
     elif kind == "point_step too small":
         cloud.point_step, cloud.row_step = 8, 8 * WIDTH
     elif kind == "integer x":
@@ -154,6 +167,7 @@ def broken(kind: str, xyz: np.ndarray) -> PointCloud2:
 BROKEN = (
     "data shorter than claimed", "width of four billion", "no x y z", "only x and y", "row_step too small",
     "no point_step", "point_step too small", "integer x", "three x", "unknown datatype", "no fields",
+    "point_step of four billion", "such a point_step and no points",
 )  # fmt: skip
 
 
@@ -216,6 +230,16 @@ def test_label_overwrites_its_own_fields_and_keeps_foreign_ones(xyz) -> None:
     assert labelled.dtype.names == ("x", "y", "z", "input_label", "score", "rgb", "label")
     np.testing.assert_array_equal(labelled["input_label"].ravel(), np.arange(M))
     np.testing.assert_array_equal(labelled["label"].ravel(), label)
+
+
+def test_a_foreign_rgb_is_kept_under_another_name(xyz) -> None:
+    label, score = answer()
+    before = message(coordinates(xyz) | {"rgb": (F8, np.arange(M)), "input_rgb": (U1, np.arange(M))})
+    after = label_cloud(before, label, score)
+    names = [field.name for field in after.fields]
+    assert names == ["x", "y", "z", "input_input_rgb", "input_rgb", "rgb", "label", "score"]
+    np.testing.assert_array_equal(points_of(after)["input_input_rgb"].ravel(), np.arange(M))
+    assert read_cloud(after).rgb is not None
 
 
 def test_colour_is_added_from_r_g_b(xyz, rgb) -> None:

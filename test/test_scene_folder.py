@@ -58,3 +58,12 @@ def test_preview_shows_every_scene(folder: Path) -> None:
 def test_impossible_numbers_are_refused(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", *words, "--out", str(tmp_path)]) == 2
     assert "expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--out", "file"], ["--out", "new", "--preview", "a.jpg"],
+                                   ["--out", "new", "--preview", "file/a.png"]])  # fmt: skip
+def test_bad_targets_are_told_first(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert main(["generate", *words]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -112,6 +112,25 @@ def test_no_answer_to_an_instruction_that_was_replaced(bench) -> None:
     assert bench.skipped == ["outdated"]
 
 
+def test_after_a_flood_the_last_instruction_is_answered_about_the_last_cloud() -> None:
+    delivered: list[str] = []
+
+    def answer(cloud: int, instruction: str) -> str:
+        time.sleep(0.1)  # longer than the time between two instructions: each answer is outdated when it comes
+        return f"{instruction} in {cloud}"
+
+    worker: Worker[int, str] = Worker(answer, delivered.append, lambda: True, print, lambda why: None)
+    for number in range(100):
+        worker.instruct(f"thing {number}")
+        if number % 4 == 0:
+            worker.offer(number)
+        time.sleep(0.01)
+    until(lambda: bool(delivered) and delivered[-1] == "thing 99 in 96")
+    time.sleep(0.2)
+    assert delivered.count("thing 99 in 96") == 1
+    assert worker.stop(PATIENCE)
+
+
 def test_nothing_is_delivered_after_stop(bench) -> None:
     bench.worker.instruct("mug")
     bench.worker.offer("one")
