@@ -66,7 +66,8 @@ class EncoderConfig:
     width, depth, heads, hidden: of the transformer; depth is a multiple of 4 (four blocks of l layers).
     block: "fused_swiglu" (Uni3D tiny, small), "split_swiglu_norm" (base, large) or "gelu" (giant).
     stem_width, group_channels: of the mini-PointNet that makes one token of a patch (512, 512 as published).
-    adaptation: what of ℰ is trained: "frozen" (with or without GEM: the paper's), "full", "lora" or "mlp".
+    adaptation: how a pretrained ℰ is adapted: "frozen" (with or without GEM: the paper's), "full", "lora" or "mlp".
+        Our own training stage 1 is ℰ's pretraining: it trains all of it, whatever stands here.
     """
 
     tokens: int = 128

@@ -102,6 +102,7 @@ class Segmenter:
         state = _read_weights(folder / WEIGHTS)
         language = load_language(config, _language_dtype(device))
         network = SegPoint(config, language.hidden_size)
+        network.adapt()  # a bundle whose encoder has LoRA holds it under peft's names
         try:
             network.load_state_dict(_part(state, "network."))
             language.load_trained(_part(state, "language."))
