@@ -33,9 +33,8 @@ class Segmentation:
 
     mask: (M,) bool, the points meant: those of the instances; score: (M,) float32 in [0, 1]; both for every point of
     the input, False and 0 where a point is NaN or out of range.   answer: what the LLM wrote, or "There is no
-    mask." where nothing came of it.   instances: separate
-    targets, best first, in the input's frame.   timings: seconds per stage; what instructions on one cloud share is in
-    each.
+    mask." where nothing came of it.   instances: separate targets, best first, in the input's frame.   timings: seconds
+    per stage; what instructions on one cloud share is in each.
     """
 
     mask: np.ndarray

@@ -27,7 +27,7 @@ from std_msgs.msg import Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from segpoint.errors import SegPointError
-from segpoint.files import SUFFIXES, PointFile, read_points, write_points
+from segpoint.files import SUFFIXES, PointFile, check_target, read_points, write_points
 from segpoint_ros.node import RELIABLE, SENSOR
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud
 
@@ -152,11 +152,7 @@ def _check(args: argparse.Namespace) -> None:
     except InvalidTopicNameException as error:
         raise SegPointError(f"--node {args.node!r} is no name that a node can have") from error
     if args.out:
-        out = Path(args.out)
-        if out.suffix.lower() not in SUFFIXES:
-            raise SegPointError(f"{out} cannot be written: give it one of the suffixes {', '.join(SUFFIXES)}")
-        if not out.parent.is_dir():
-            raise SegPointError(f"{out} cannot be written: there is no folder {out.parent}")
+        check_target(args.out, SUFFIXES)
 
 
 def _ask_node(points: PointFile, args: argparse.Namespace) -> dict[str, Any]:

@@ -40,7 +40,6 @@ def drop_points(cloud: Cloud, instance: np.ndarray, rng: np.random.Generator) ->
     kept = np.flatnonzero(rng.random(cloud.count) > rng.uniform(0, 0.2))
     if len(kept) < 512:
         return cloud, instance
-    total = len(cloud.xyz)
 
     def packed(values: np.ndarray) -> np.ndarray:
         out = np.zeros_like(values)
@@ -50,5 +49,4 @@ def drop_points(cloud: Cloud, instance: np.ndarray, rng: np.random.Generator) ->
     fewer = dataclasses.replace(
         cloud, xyz=packed(cloud.xyz), rgb=packed(cloud.rgb), focus=packed(cloud.focus), count=len(kept)
     )
-    assert len(fewer.xyz) == total
     return fewer, packed(instance)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs
 from segpoint.network.language import PointLanguageModel, point_projection
+from segpoint.network.reader import last_state
 from segpoint.network.segpoint import SegPoint
 from segpoint_training.batches import Batch, Batches
 from segpoint_training.config import StageConfig, TrainConfig
@@ -65,10 +66,7 @@ class MaskTrainer(nn.Module):
 
     def stand_in(self, states: Tensor, mask: Tensor) -> Tensor | None:
         """What stands in for ŷ_seg (B, Q, H): nothing, or without a reader the state at the question's last token."""
-        if self.network.reader is not None:
-            return None
-        last = mask.sum(dim=2, keepdim=True).sub(1).unsqueeze(-1)
-        return states.gather(2, last.expand(-1, -1, 1, states.shape[-1])).squeeze(2)
+        return last_state(states, mask) if self.network.reader is None else None
 
     def answer(self, inputs: PointInputs, questions: list[str]) -> tuple[Tensor, Tensor | None]:
         """Mask logits (Q, N) and presence logits (Q,) of one cloud, for validation."""

@@ -93,8 +93,7 @@ class MaskReader(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """seg γ(ŷ_seg) (B, Q, D), None before there is an answer, words (B, Q, T, H) with word_mask (B, Q, T), scene
         f̃_4 (B, S, D) at positions (B, S, 3) with scene_mask (B, S) → ĥ_seg (B, Q, D), presence logit (B, Q)."""
-        last = word_mask.sum(dim=2, keepdim=True).sub(1).clamp_min(0).unsqueeze(-1)
-        asked = self.question(words.gather(2, last.expand(-1, -1, 1, words.shape[-1])).squeeze(2))  # (B, Q, D)
+        asked = self.question(last_state(words, word_mask))  # (B, Q, D)
         seg = asked if seg is None else asked + seg
         tokens = torch.cat([seg.unsqueeze(2), self.words(words)], dim=2)
         mask = torch.cat([torch.ones_like(word_mask[..., :1]), word_mask], dim=2)
@@ -103,3 +102,9 @@ class MaskReader(nn.Module):
             tokens = layer(tokens, mask, memory, scene_mask)
         read = self.norm(tokens[:, :, 0])
         return seg + self.out(read), self.presence(read).squeeze(-1)
+
+
+def last_state(states: Tensor, mask: Tensor) -> Tensor:
+    """(B, Q, T, H) states and their mask (B, Q, T) → the state at each question's last token (B, Q, H)."""
+    last = mask.sum(dim=2, keepdim=True).sub(1).clamp_min(0).unsqueeze(-1)
+    return states.gather(2, last.expand(-1, -1, 1, states.shape[-1])).squeeze(2)
