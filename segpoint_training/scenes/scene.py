@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-KINDS = ("category", "attribute", "spatial", "implicit", "zero-target")
+KINDS = ("category", "attribute", "spatial", "implicit", "place", "zero-target")
+PLACES = ("", "click", "box")
 
 
 @dataclass(frozen=True)
@@ -14,17 +15,17 @@ class SceneObject:
     """One object, as the generator placed it.
 
     ``centre`` is the middle of its box and ``size`` the box's extents (length, width, height) in metres, in the
-    scene's *level* frame: origin below the sensor on the table top, x away from the sensor along the table,
-    y to the sensor's left, z up.
+    scene's *level* frame: origin below the sensor on object 1 (the table top, the floor), x away from the sensor, y to
+    its left, z up; for a map the map's own axes.
     """
 
-    id: int  # its value in Scene.instance; 1 is the table
+    id: int  # its value in Scene.instance; 1 is what carries the scene: the table, in a room the floor
     category: str  # "mug"
     colour: str  # the colour a person would name ("red"), or "" where no single name fits
     centre: tuple[float, float, float]
     size: tuple[float, float, float]
     pose: str  # "upright", "lying" or "upside down"
-    support: int  # id of the object it rests on or in; the table's is 0
+    support: int  # id of the object it rests on or in; 0 for object 1 and for what is part of the building
     points: int  # visible points that carry its id
     material: str = ""  # "metal", "wood", "cardboard", "glass", … where it has a look of its own
     printed: bool = False  # carries a label or printed faces
@@ -38,22 +39,27 @@ class Instruction:
     kind: str  # one of KINDS
     targets: tuple[int, ...]  # SceneObject ids, ascending
     answer: str  # the category word the model should write, e.g. "mug"; "" for zero-target
+    place: str = ""  # one of PLACES: comes with a click on, or a box around, its one target
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An organised cloud as a depth camera sees it, in the optical frame (x right, y down, z forward; metres).
+    """A cloud as one sensor gives it, in metres and the sensor's axes.
 
-    Points the sensor missed are NaN with instance 0; ``instance`` 0 also marks background that is no object
-    (floor, wall). Row-major, ``height × width`` points.
+    frame "optical": a depth image, x right, y down, z forward, row-major, ``height × width`` points; those the sensor
+    missed are NaN with instance 0. frame "body": a LiDAR's points, x forward, y left, z up, origin at the sensor,
+    height 1. frame "map": a whole room put together, z up, no viewpoint, height 1, its origin anywhere.
+    ``instance`` 0 marks background that is no object (behind a table: floor, walls, furniture).
     """
 
     xyz: np.ndarray  # (height * width, 3) float32
-    rgb: np.ndarray  # (height * width, 3) uint8, filled where xyz is NaN, too
+    rgb: np.ndarray | None  # (height * width, 3) uint8, filled where xyz is NaN, too; None: the sensor sees no colour
     instance: np.ndarray  # (height * width,) int32
     width: int
     height: int
-    objects: tuple[SceneObject, ...]  # those with points > 0, and the table
+    objects: tuple[SceneObject, ...]  # those with points > 0, and object 1
     seed: int
     sensor: str
+    scale: str = "table"  # or "room"
+    frame: str = "optical"  # or "body", "map"
     instructions: tuple[Instruction, ...] = field(default=())
