@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # They are named here, not imported: the method does not depend on its training code.
 OFFLINE = {
     "demo": ("segpoint_training.demo", "start the real ROS 2 node, show it a generated scene, check what it answers"),
-    "generate": ("segpoint_training.scenes.folder", "write labelled scenes with instructions to a folder"),
+    "generate": ("segpoint_training.generate", "write generated scenes: labelled scans, training shards or a sheet"),
     "train": ("segpoint_training.train", "train a bundle"),
     "evaluate": ("segpoint_training.evaluate", "measure a bundle, on generated scenes or a folder of labelled clouds"),
 }

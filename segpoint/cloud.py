@@ -1,13 +1,15 @@
 """Points in, points out: from a sensor's cloud to the N points that the network sees, and labels back again.
 
-Frames. A caller's cloud is "optical" (x right, y down, z forward) or "body" (x forward, y left, z up), in metres.
-Inside, a cloud is *level*: z up from the surface that the things stand on, x away from the sensor, y to its left,
-origin on that surface below the sensor. Levelling on the support plane is our choice (the paper is silent on
-frames): it makes "on top", "behind" and heights mean the same for every camera pitch.
+Frames. A caller's cloud is "optical" (x right, y down, z forward), "body" (x forward, y left, z up; the sensor at the
+origin) or "map" (z up, put together from many views: no sensor, no range), in metres. Inside, a cloud is *level*: z up
+from the surface that the things stand on, x away from the sensor, y to its left, origin on that surface below the
+sensor (in a map: below its own origin). Levelling on the support plane is our choice (the paper is silent on frames):
+it makes "on top", "behind" and heights mean the same for every camera pitch.
 
-Voxels. What stands on the support gets fine voxels, the support itself and the background coarse ones: a table top
-fills most of a depth image and says little. The voxel edge is chosen so that at most N voxels remain, and every raw
-point remembers its voxel, which carries labels back to full resolution without another search.
+Voxels. What stands on the support gets fine voxels, the support itself and the background coarse ones, the coarser the
+farther: a table top fills most of a depth image and says little, the room behind it less. The voxel edge is chosen so
+that at most N voxels remain, and every raw point remembers its voxel, which carries labels back to full resolution
+without another search.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ import numpy as np
 from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
 
-FRAMES = ("optical", "body")
+FRAMES = ("optical", "body", "map")
 BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], dtype=np.float32)
 NO_COLOUR = 0.4  # grey for clouds without colour, as Uni3D fills it in
+_TALLEST_M = 2.5  # above a floor: what stands in a room
 _VOXEL_STEP = 1.05  # ratio of successive voxel edges tried
+_LARGEST_MAP_M = 1e3  # from a map's origin; beyond it float32 is no longer good for millimetres
 _LARGEST_TABLE = 1 << 24  # cells; above this, touching a table's pages costs more than sorting the points
 
 
@@ -35,6 +39,7 @@ class Cloud:
     voxel_m: edge of the fine voxels.
     voxel_of: (M,) int32, the voxel of each raw point, -1 where it has none (NaN, out of range).
     rotation, origin: level = rotation @ (body - origin).   up: (3,) unit vector in the caller's frame.
+    frame: the caller's.
     """
 
     xyz: np.ndarray
@@ -46,6 +51,7 @@ class Cloud:
     rotation: np.ndarray
     origin: np.ndarray
     up: np.ndarray
+    frame: str = "body"
 
     @property
     def valid(self) -> np.ndarray:
@@ -58,25 +64,28 @@ class Cloud:
         carried[self.voxel_of < 0] = fill
         return carried
 
+    def to_level(self, points: np.ndarray) -> np.ndarray:
+        """Points (n, 3) of the caller's frame in the level frame, float32."""
+        return (_to_body(np.asarray(points, np.float32), self.frame) - self.origin) @ self.rotation.T
+
 
 def prepare(xyz: np.ndarray, rgb: np.ndarray | None, frame: str, config: CloudConfig) -> Cloud:
     """The network's view of a raw cloud.
 
-    xyz: (M, 3) float metres, NaN rows allowed.   rgb: (M, 3) uint8 or None.   frame: "optical" or "body".
+    xyz: (M, 3) float metres, NaN rows allowed.   rgb: (M, 3) uint8 or None.   frame: one of FRAMES.
     Raises `SegPointError` where the shapes are wrong or too few points remain.
     """
     xyz, rgb = _checked(xyz, rgb, frame)
-    usable = _usable(xyz, config)
-    body = xyz[usable]
-    if frame == "optical":
-        body = body @ BODY_FROM_OPTICAL.T
+    usable = _usable(xyz, config, frame)
+    body = _to_body(xyz[usable], frame)
     first, first_of = _voxelise(body, np.full(len(body), config.min_voxel_m, dtype=np.float32))
     fine = _means(body, first, first_of)
-    plane = find_support(fine) if config.find_support else None
+    distance = np.ones(len(fine), np.float32) if frame == "map" else np.linalg.norm(fine, axis=1)
+    plane = find_support(fine, distance, viewed=frame != "map") if config.find_support else None
     rotation, origin = _level(plane, fine)
     level = (fine - origin) @ rotation.T
-    focus = _stands_on(level, np.linalg.norm(fine, axis=1), config) if plane is not None else np.ones(len(fine), bool)
-    edge, coarse_of, count = _fit(level, focus, config)
+    focus = _stands_on(level, distance, config) if plane is not None else np.ones(len(fine), bool)
+    edge, coarse_of, count = _fit(level, _detail(focus, distance), config)
     if count < config.min_points:
         raise SegPointError(
             f"expected a scene of at least {config.min_points} voxels of {1000 * edge:.0f} mm, got {count} from "
@@ -100,27 +109,36 @@ def prepare(xyz: np.ndarray, rgb: np.ndarray | None, frame: str, config: CloudCo
         rotation=rotation,
         origin=origin,
         up=up,
+        frame=frame,
     )
 
 
-def network_frame(cloud: Cloud, config: CloudConfig) -> np.ndarray:
-    """(N, 3) float32 coordinates for the encoder, about the scene's middle, in ``unit_m`` or in the unit sphere."""
+def network_frame(cloud: Cloud, config: CloudConfig, level: np.ndarray | None = None) -> np.ndarray:
+    """Coordinates for the encoder, about the scene's middle, in ``unit_m`` or in the unit sphere: (N, 3) float32 of
+    the cloud itself, or of other points ``level`` (n, 3) of its level frame."""
     n = cloud.count
     points = cloud.xyz[:n]
-    middle = points[cloud.focus[:n]] if cloud.focus[:n].any() else points
-    centred = points - np.array([*middle[:, :2].mean(axis=0), 0.0 if config.unit_m else middle[:, 2].mean()])
-    unit = config.unit_m or float(np.linalg.norm(centred, axis=1).max()) or 1.0
-    return np.pad((centred / unit).astype(np.float32), [(0, len(cloud.xyz) - n), (0, 0)])
+    standing = points[cloud.focus[:n]] if cloud.focus[:n].any() else points
+    middle = np.array([*standing[:, :2].mean(axis=0), 0.0 if config.unit_m else standing[:, 2].mean()])
+    unit = config.unit_m or float(np.linalg.norm(points - middle, axis=1).max()) or 1.0
+    if level is not None:
+        return ((level - middle) / unit).astype(np.float32)
+    return np.pad(((points - middle) / unit).astype(np.float32), [(0, len(cloud.xyz) - n), (0, 0)])
 
 
-def find_support(points: np.ndarray, trials: int = 256, sample: int = 2048) -> tuple[np.ndarray, float] | None:
+def find_support(
+    points: np.ndarray, distance: np.ndarray | None = None, viewed: bool = True, trials: int = 256, sample: int = 2048
+) -> tuple[np.ndarray, float] | None:
     """The dominant plane that could carry things: ``(normal, offset)`` with normal · p = offset, or None.
 
-    points: (n, 3) in the body frame. RANSAC with a fixed seed, then a least-squares refit. The normal looks to the
-    sensor's side and is preferred upright; a plane holding under a tenth of the points is no support.
+    points: (n, 3) in the body frame, their ``distance`` (n,) from the sensor. RANSAC with a fixed seed, then a
+    least-squares refit. The normal looks to the sensor's side, or up where the cloud was not ``viewed`` from
+    anywhere, and is preferred upright; a plane holding under a tenth of the points is no support, nor is a ceiling.
     """
+    distance = np.linalg.norm(points, axis=1) if distance is None else distance
     rng = np.random.default_rng(0)
-    some = points[rng.integers(0, len(points), min(sample, len(points)))].astype(np.float64)
+    chosen = rng.integers(0, len(points), min(sample, len(points)))
+    some = points[chosen].astype(np.float64)
     corners = some[rng.integers(0, len(some), (trials, 3))]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=1)
@@ -130,18 +148,21 @@ def find_support(points: np.ndarray, trials: int = 256, sample: int = 2048) -> t
     normals, corners = normals[keep] / length[keep, None], corners[keep]
     offsets = np.einsum("ij,ij->i", normals, corners[:, 0])
     # The sensor stands at the origin, above what carries the things it looks at.
-    flip = np.where(offsets > 0, -1.0, 1.0)
+    flip = np.where(offsets > 0 if viewed else normals[:, 2] < 0, -1.0, 1.0)
     normals, offsets = normals * flip[:, None], offsets * flip
-    tolerance = _tolerance(np.linalg.norm(some, axis=1), 0.01)
-    inliers = (np.abs(some @ normals.T - offsets) < tolerance[:, None]).mean(axis=0)
+    tolerance = _tolerance(distance[chosen], 0.01)[:, None]
+    height = some @ normals.T - offsets
+    inliers = (np.abs(height) < tolerance).mean(axis=0)
     upright = np.clip(normals[:, 2], -1, 1)
     score = inliers * np.where(upright > 0.3, 1.0, np.where(upright > -0.1, 0.5, 0.0))
+    if not viewed:
+        score *= np.where((height > -tolerance).mean(axis=0) > 0.6, 1.0, 0.2)
     best = int(np.argmax(score))
     if score[best] < 0.1:
         return None
     normal, offset = normals[best], offsets[best]
     for _ in range(2):
-        close = points[np.abs(points @ normal - offset) < _tolerance(np.linalg.norm(points, axis=1), 0.01)]
+        close = points[np.abs(points @ normal - offset) < _tolerance(distance, 0.01)]
         centre = close.mean(axis=0, dtype=np.float64)
         refit = np.linalg.svd((close - centre)[:: max(1, len(close) // 4096)], full_matrices=False)[2][2]
         normal = refit if refit @ normal > 0 else -refit
@@ -162,21 +183,28 @@ def _checked(xyz: np.ndarray, rgb: np.ndarray | None, frame: str) -> tuple[np.nd
     return xyz.astype(np.float32, copy=False), rgb
 
 
-def _usable(xyz: np.ndarray, config: CloudConfig) -> np.ndarray:
-    """(m,) indices of the points with three finite coordinates within range."""
+def _to_body(points: np.ndarray, frame: str) -> np.ndarray:
+    """(n, 3) points of the caller's frame with x forward, y left, z up."""
+    return points @ BODY_FROM_OPTICAL.T if frame == "optical" else points
+
+
+def _usable(xyz: np.ndarray, config: CloudConfig, frame: str) -> np.ndarray:
+    """(m,) indices of the points with three finite coordinates, within range of the sensor where there is one."""
     if len(xyz) == 0:
         raise SegPointError("expected a cloud with points, got an empty one; check the sensor or the file")
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.sqrt(np.einsum("ij,ij->i", xyz, xyz))
         finite = np.isfinite(distance)
-        usable = np.flatnonzero(finite & (distance >= config.range_m[0]) & (distance <= config.range_m[1]))
+        near, far = (0.0, _LARGEST_MAP_M) if frame == "map" else config.range_m
+        usable = np.flatnonzero(finite & (distance >= near) & (distance <= far))
     if not finite.any():
         raise SegPointError(f"expected some finite points, got {len(xyz)} that are not; check the sensor or the file")
     if len(usable) < config.min_points:
         raise SegPointError(
-            f"expected at least {config.min_points} points between {config.range_m[0]} and {config.range_m[1]} m from "
-            f"the sensor, got {len(usable)} of {int(finite.sum())} finite ones (median distance "
-            f"{np.median(distance[finite]):.2f} m); are the units metres and the frame the sensor's?"
+            f"expected at least {config.min_points} points between {near} and {far} m from "
+            f"the {'origin' if frame == 'map' else 'sensor'}, got {len(usable)} of {int(finite.sum())} finite "
+            f"ones (median distance {np.median(distance[finite]):.2f} m); are the units metres and the frame "
+            "the sensor's?"
         )
     return usable
 
@@ -203,10 +231,12 @@ def _level(plane: tuple[np.ndarray, float] | None, points: np.ndarray) -> tuple[
 
 
 def _stands_on(level: np.ndarray, distance: np.ndarray, config: CloudConfig) -> np.ndarray:
-    """(n,) bool: above the support, under ``support_height_m``, within the support's outline."""
+    """(n,) bool: above the support, within its outline, and not too high: a table carries things of
+    ``support_height_m``, a floor wardrobes."""
     height = level[:, 2]
     on_plane = np.abs(height) < _tolerance(distance, config.support_tolerance_m)
-    cell = 0.05
+    reach = float(np.ptp(level[on_plane, :2], axis=0).max()) if on_plane.any() else 0.0
+    cell = max(0.05, reach / 1000)
     cells = np.floor(level[:, :2] / cell).astype(np.int64)
     low = cells[on_plane].min(axis=0) if on_plane.any() else np.zeros(2, np.int64)
     shape = (cells[on_plane].max(axis=0) - low + 1) if on_plane.any() else np.ones(2, np.int64)
@@ -219,15 +249,25 @@ def _stands_on(level: np.ndarray, distance: np.ndarray, config: CloudConfig) -> 
         outline = outline | (forth & back)
     inside = np.all((cells >= low) & (cells < low + shape), axis=1)
     inside[inside] = outline[tuple((cells[inside] - low).T)]
-    return inside & ~on_plane & (height > 0) & (height < config.support_height_m)
+    extent = np.ptp(np.percentile(level[on_plane, :2], [2, 98], axis=0), axis=0) if on_plane.any() else np.zeros(2)
+    limit = max(config.support_height_m, min(0.5 * float(np.hypot(*extent)), _TALLEST_M))
+    return inside & ~on_plane & (height > 0) & (height < limit)
 
 
-def _fit(level: np.ndarray, focus: np.ndarray, config: CloudConfig) -> tuple[float, np.ndarray, int]:
+def _detail(focus: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """(n,) int64 level of detail: 0 for what stands on the support, then 1, 2, … for the rest, a level more for each
+    doubling of its distance beyond that of the things that stand there."""
+    about = float(np.median(distance[focus] if focus.any() else distance))
+    farther = np.log2(np.maximum(distance / max(about, 1e-6), 1.0)).astype(np.int64)
+    return np.where(focus, 0, 1 + np.minimum(farther, 3))
+
+
+def _fit(level: np.ndarray, detail: np.ndarray, config: CloudConfig) -> tuple[float, np.ndarray, int]:
     """The finest voxel edge that leaves at most N voxels: (edge, voxel of each point, number of voxels)."""
-    scale = np.where(focus, 1.0, config.coarsening).astype(np.float32)
+    scale = np.where(detail == 0, 1.0, config.coarsening * 2.0 ** (detail - 1)).astype(np.float32)
 
     def voxelise(step: int) -> tuple[int, np.ndarray]:
-        return _voxelise(level, scale * np.float32(config.min_voxel_m * _VOXEL_STEP**step), focus)
+        return _voxelise(level, scale * np.float32(config.min_voxel_m * _VOXEL_STEP**step), detail)
 
     # Surfaces: the number of voxels falls with the edge squared. One look, one guess from it, then single steps.
     step = 0
@@ -261,7 +301,7 @@ def _voxelise(points: np.ndarray, edge: np.ndarray, group: np.ndarray | None = N
         total *= size
     if group is not None:
         key += total * group
-        total *= 2
+        total *= int(group.max()) + 1
     if total > _LARGEST_TABLE:
         unique, voxel_of = np.unique(key, return_inverse=True)
         return len(unique), voxel_of

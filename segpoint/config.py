@@ -31,20 +31,20 @@ class CloudConfig:
 
     points: N. Clouds are voxelised to at most this many and padded to exactly this many (fixed shapes).
     min_points: fewer voxels than this is no scene and raises.
-    range_m: points nearer or farther than this from the sensor are left out (and never targets).
+    range_m: points nearer or farther than this from the sensor are left out (and never targets); maps have none.
     min_voxel_m: the finest voxel edge; a cloud of few points is not split further than this.
     find_support: look for the dominant plane (table, floor), level the cloud on it, and spend the fine voxels
         on what stands there. Without one (or when switched off) all voxels have one size. Our choice.
     support_tolerance_m: half thickness of that plane at 1 m range; grows with range² like a depth camera's noise.
-    support_height_m: what stands higher above the support than this is background.
-    coarsening: voxel edge of support and background over that of the objects.
+    support_height_m: what stands higher above the support than this, and than half its extent, is background.
+    coarsening: voxel edge of support and background over that of the objects; of far background, twice, four times …
     unit_m: network coordinates are metres divided by this, about the scene's middle, so that absolute size keeps
         its meaning; None scales each cloud into the unit sphere instead, as Uni3D's published checkpoints expect.
     """
 
     points: int = 4096
     min_points: int = 32
-    range_m: tuple[float, float] = (0.15, 3.0)
+    range_m: tuple[float, float] = (0.15, 8.0)
     min_voxel_m: float = 0.004
     find_support: bool = True
     support_tolerance_m: float = 0.008

@@ -1,4 +1,5 @@
-"""The words around the points: task templates, the answer grammar, and what a user may type (PAPER.md, "Prompts").
+"""The words around the points: task templates, the answer grammar, and what a user may type and point at (PAPER.md,
+"Prompts").
 
 A prompt reads ``USER: <POINT> {question} ASSISTANT:`` and the model writes ``mug <SEG>.``, ``bowl <SEG>, mug <SEG>.``
 or ``There is no mask.`` Only this module knows those words. ``<POINT>`` and ``<SEG>`` never pass through a tokenizer:
@@ -11,6 +12,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from segpoint.errors import SegPointError
 
@@ -37,6 +41,44 @@ REFERRING_TEMPLATES = (
     "Find {description} in this point cloud and output its mask.",
 )
 _REQUEST = "Please output segmentation mask."
+THIS = "this"  # what a click or a box says that comes without words
+MOST_CLICKS = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the user points at, in metres in the cloud's own axes: clicks (n, 3) on the surface of the thing, and / or
+    a box (6,) around it, its lowest corner and its highest. Raises `SegPointError` for anything else."""
+
+    clicks: np.ndarray | None = None
+    box: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.clicks is None and self.box is None:
+            raise SegPointError("a place needs clicks (n, 3) or a box (6,), got neither")
+        if self.clicks is not None:
+            clicks = _numbers(self.clicks, "clicks as (n, 3) finite coordinates in metres")
+            clicks = clicks[None] if clicks.shape == (3,) else clicks
+            if clicks.ndim != 2 or clicks.shape[1] != 3 or not 1 <= len(clicks) <= MOST_CLICKS:
+                raise SegPointError(f"expected 1 to {MOST_CLICKS} clicks as (n, 3), got shape {clicks.shape}")
+            object.__setattr__(self, "clicks", clicks)
+        if self.box is not None:
+            box = _numbers(self.box, "a box as six finite coordinates in metres")
+            if box.shape != (6,) or not (box[:3] < box[3:]).all():
+                raise SegPointError(
+                    f"expected a box as x, y, z of its lowest corner and x, y, z of its highest, got {box.tolist()}"
+                )
+            object.__setattr__(self, "box", box)
+
+
+def _numbers(values: object, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        array = np.array([np.nan])
+    if not np.isfinite(array).all():
+        raise SegPointError(f"expected {what}, got {str(values)[:80]}")
+    return array
 
 
 def semantic_question(category: str, variant: int = 0) -> str:

@@ -19,12 +19,15 @@ from segpoint.errors import SegPointError
 from segpoint.instances import Instance, separate
 from segpoint.network.inputs import PointInputs, collate
 from segpoint.network.language import PointLanguageModel, Prefix, load_language
+from segpoint.network.place import Places
 from segpoint.network.segpoint import SceneFeatures, SegPoint
-from segpoint.prompts import NO_MASK, instruction_question
+from segpoint.pointing import find_places
+from segpoint.prompts import NO_MASK, Place, instruction_question, semantic_question
 
 WEIGHTS = "model.safetensors"
 BACKENDS = ("auto", "torch")
 WORDS_KEPT = 256  # questions
+_SURE_DOUBT = 8.0  # log-odds: no lean of the LLM outweighs the reader's doubt beyond this
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class EncodedCloud:
-    """All that is known of a cloud before anything is asked: the LLM's cache of its points, and f_P."""
+    """All that is known of a cloud before anything is asked: the LLM's cache of its points, f_P, and the point tokens
+    as the LLM got them (1, N1, H)."""
 
     prefix: Prefix
     features: SceneFeatures
+    projected: Tensor
 
 
 @dataclass(frozen=True)
@@ -110,24 +115,43 @@ class Segmenter:
         return cls(config, network, language, device)
 
     def segment(
-        self, xyz: np.ndarray, instruction: str, rgb: np.ndarray | None = None, frame: str = "optical"
+        self,
+        xyz: np.ndarray,
+        instruction: str,
+        rgb: np.ndarray | None = None,
+        frame: str = "optical",
+        clicks: np.ndarray | None = None,
+        box: np.ndarray | None = None,
     ) -> Segmentation:
         """The points of a cloud that an instruction means.
 
         xyz: (M, 3) float metres, NaN rows allowed.   rgb: (M, 3) uint8 or None.   frame: "optical" (x right, y down,
-        z forward) or "body" (x forward, y left, z up).   Raises `SegPointError` for input that cannot be used.
+        z forward), "body" (x forward, y left, z up) or "map" (z up, no viewpoint).   clicks: (n, 3) points on the thing
+        meant, box: (6,) lowest and highest corner around it, both in metres in the cloud's own axes; the instruction
+        may then be just "this".   Raises `SegPointError` for input that cannot be used.
         """
-        return self.segment_many(xyz, [instruction], rgb, frame)[0]
+        place = None if clicks is None and box is None else Place(clicks, box)
+        return self.segment_many(xyz, [instruction], rgb, frame, [place])[0]
 
     @torch.inference_mode()
     def segment_many(
-        self, xyz: np.ndarray, instructions: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
+        self,
+        xyz: np.ndarray,
+        instructions: Sequence[str],
+        rgb: np.ndarray | None = None,
+        frame: str = "optical",
+        places: Sequence[Place | None] | None = None,
     ) -> list[Segmentation]:
-        """As `segment`, for many instructions about one cloud: the cloud is encoded once."""
+        """As `segment`, for many instructions about one cloud, each with a place or None: the cloud is encoded once."""
         if isinstance(instructions, str) or not isinstance(instructions, Sequence):
             raise SegPointError(
                 f"expected a list of instructions, got {type(instructions).__name__}; for one use segment"
             )
+        places = [None] * len(instructions) if places is None else places
+        if len(places) != len(instructions):
+            raise SegPointError(f"expected a place or None for each instruction, got {len(places)} of them")
+        if self.network.place is None and any(place is not None for place in places):
+            raise SegPointError("this bundle has no mask reader, which clicks and boxes need: ask in words alone")
         clock = Stopwatch()
         questions = [instruction_question(self.language.check_instruction(text)) for text in instructions]
         xyz = np.asarray(xyz)
@@ -135,18 +159,45 @@ class Segmenter:
         clock.lap("cloud")
         inputs = collate([cloud], self.config).to(self.device)
         clock.lap("neighbourhoods")
+        found = [None if place is None else find_places(place, xyz, cloud, inputs, self.config) for place in places]
         encoded = self.encode(inputs, clock)
-        return [self._answer(xyz, cloud, encoded, question, Stopwatch(clock.laps)) for question in questions]
+        answers = []
+        for question, at in zip(questions, found, strict=True):
+            laps = Stopwatch(clock.laps)
+            answers.append(self._answer(xyz, cloud, self.read(encoded, question, laps, at), laps))
+        return answers
 
     def semantic(
         self, xyz: np.ndarray, classes: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
     ) -> np.ndarray:
-        """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none."""
-        if isinstance(classes, str) or not classes:
+        """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none.
+
+        The reader looks at all classes at once; the LLM is asked only about those that may be there.
+        """
+        if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
             raise SegPointError(f'expected a list of class names such as ["mug", "table"], got {classes!r}')
-        answers = self.segment_many(xyz, [f"the {name}" for name in classes], rgb, frame)
-        scores = np.stack([np.where(answer.mask, answer.score, 0.0) for answer in answers])
-        return np.where(scores.max(axis=0) > 0, scores.argmax(axis=0), -1)
+        questions = [semantic_question(self.language.check_instruction(name)) for name in classes]
+        cloud = prepare(np.asarray(xyz), rgb, frame, self.config.cloud)
+        encoded = self.encode(collate([cloud], self.config).to(self.device), Stopwatch())
+        best = np.full(len(cloud.xyz), self.config.mask_threshold, np.float32)
+        label = np.full(len(cloud.xyz), -1, np.int64)
+        for index in self._possible(encoded, questions):
+            score = self.read(encoded, questions[index], Stopwatch()).logits.sigmoid().cpu().numpy()
+            better = (score > best) & cloud.valid
+            best[better], label[better] = score[better], index
+        return cloud.to_raw(label, -1)
+
+    @torch.inference_mode()
+    def _possible(self, encoded: EncodedCloud, questions: Sequence[str]) -> list[int]:
+        """Those of the questions that the reader does not surely rule out."""
+        if self.network.reader is None or not self.config.presence_weight:
+            return list(range(len(questions)))
+        words = [self._words(question)[0, 0] for question in questions]
+        mask = torch.arange(max(map(len, words)))[None] < torch.tensor([len(w) for w in words])[:, None]
+        padded = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)[None]
+        _, presence = self.network.read(encoded.features, None, padded, mask[None].to(padded.device))
+        doubt = -self.config.presence_weight * presence[0]  # type: ignore[index]
+        return torch.nonzero(doubt < _SURE_DOUBT)[:, 0].tolist()
 
     @torch.inference_mode()
     def encode(self, inputs: PointInputs, clock: Stopwatch) -> EncodedCloud:
@@ -157,11 +208,18 @@ class Segmenter:
         clock.lap("llm_points")
         features = self.network.propagate(tokens, prefix.point_hidden, inputs)  # f_P
         clock.lap("propagation")
-        return EncodedCloud(prefix, features)
+        return EncodedCloud(prefix, features, self.language.point_embeddings(tokens.f5))
 
     @torch.inference_mode()
-    def read(self, encoded: EncodedCloud, question: str, clock: Stopwatch, forced: bool = False) -> Reading:
-        """What the LLM writes about an encoded cloud, and what of the cloud it means.
+    def read(
+        self,
+        encoded: EncodedCloud,
+        question: str,
+        clock: Stopwatch,
+        places: Places | None = None,
+        forced: bool = False,
+    ) -> Reading:
+        """What the LLM writes about an encoded cloud, and what of the cloud it means. places: (1, 1, P, …).
 
         The reader says first how likely there is a target, which weighs in on the LLM's choice; ``forced`` leaves it
         no choice. Several <SEG> are merged into one mask (the paper's rule for many targets).
@@ -170,15 +228,19 @@ class Segmenter:
         everywhere = torch.ones(words.shape[:3], dtype=torch.bool, device=words.device)
         presence = 0.0
         if self.network.reader is not None:
-            presence = float(self.network.read(features, None, words, everywhere)[1])  # type: ignore[arg-type]
+            presence = float(self.network.read(features, None, words, everywhere, places)[1])  # type: ignore[arg-type]
         clock.lap("reader")
         doubt = -torch.inf if forced else -self.config.presence_weight * presence
-        answer = self.language.answer(encoded.prefix, question, doubt)  # ŷ_seg
+        told = None
+        if places is not None and self.network.place is not None:
+            told = self.network.place.for_language(places, encoded.projected)[0, 0]
+        answer = self.language.answer(encoded.prefix, question, doubt, told)  # ŷ_seg
         clock.lap("llm_answer")
         logits = features.dense.new_full(features.dense.shape[1:2], -torch.inf)
         if segs := len(answer.seg_hidden):
             many = words.expand(1, segs, -1, -1)
-            masks, _ = self.network.read(features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1))
+            at = None if places is None else places.expand(segs)
+            masks, _ = self.network.read(features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1), at)
             logits = masks[0].amax(dim=0).float()
         clock.lap("mask")
         return Reading(answer.text, logits, presence, answer.margin)
@@ -192,10 +254,7 @@ class Segmenter:
             self._known_words[question] = states[None, None].to(self.device)
         return self._known_words[question]
 
-    def _answer(
-        self, xyz: np.ndarray, cloud: Cloud, encoded: EncodedCloud, question: str, clock: Stopwatch
-    ) -> Segmentation:
-        reading = self.read(encoded, question, clock)
+    def _answer(self, xyz: np.ndarray, cloud: Cloud, reading: Reading, clock: Stopwatch) -> Segmentation:
         score = reading.logits.sigmoid().cpu().numpy()
         found = (score > self.config.mask_threshold) & cloud.valid
         raw_score = cloud.to_raw(score)

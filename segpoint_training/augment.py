@@ -9,13 +9,14 @@ import numpy as np
 from segpoint.cloud import NO_COLOUR, Cloud
 
 
-def augment(cloud: Cloud, rng: np.random.Generator, colourless: float = 0.05) -> Cloud:
-    """A little yaw, tilt, scale, noise, lost points, and another light. Left stays left, near stays near.
-
-    colourless: how often the colour is taken away altogether, as from a LiDAR.
+def augment(cloud: Cloud, rng: np.random.Generator, colourless: bool = False) -> Cloud:
+    """A little yaw, tilt, scale, noise, and another light. Left stays left, near stays near; in a map, which knows no
+    left, any yaw. ``colourless`` takes the colour away altogether, as from a LiDAR.
     """
     n = cloud.count
     yaw, tilt_x, tilt_y = rng.normal(0, [0.12, 0.02, 0.02])
+    if cloud.frame == "map":
+        yaw = rng.uniform(0, 2 * np.pi)
     cos, sin = np.cos(yaw), np.sin(yaw)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ np.array(
         [[1, 0, tilt_y], [0, 1, tilt_x], [-tilt_y, -tilt_x, 1]]
@@ -23,9 +24,10 @@ def augment(cloud: Cloud, rng: np.random.Generator, colourless: float = 0.05) ->
     scale = rng.uniform(0.92, 1.08)
     xyz = cloud.xyz.copy()
     middle = xyz[:n].mean(axis=0) * np.array([1, 1, 0], np.float32)
-    xyz[:n] = ((xyz[:n] - middle) @ turn.T + middle) * scale + rng.normal(0, rng.uniform(0, 0.0015), (n, 3))
+    xyz[:n] = ((xyz[:n] - middle) @ turn.T + middle) * scale
+    xyz[:n] += rng.normal(0, rng.uniform(0, 0.2) * cloud.voxel_m, (n, 3))
     rgb = cloud.rgb.copy()
-    if rng.random() < colourless:
+    if colourless:
         rgb[:n] = NO_COLOUR
     else:
         gain, tint = rng.uniform(0.75, 1.25), rng.normal(0, 0.04, 3)

@@ -1,9 +1,10 @@
 """What needs no understanding: the reference rows that stand beside every result.
 
-Geometry alone finds the things on a table: take the table's plane out and group what stands on it. Marking all of
-them, or any one, scores far above zero; a model has to beat these rows before it can be said to have understood an
-instruction. `references` gives four: nothing, every cluster, a random cluster (the exact expectation), and the
-cluster that is best when the truth is known (a ceiling for choosing among geometric clusters).
+Geometry alone finds the things on a table: take the table's plane out and group what stands on it (`room_clusters`
+does the same for a room). Marking all of them, or any one, scores far above zero; a model has to beat these rows before
+it can be said to have understood an instruction. `references` gives four: nothing, every cluster, a random cluster (the
+exact expectation; with a click or a box the cluster there), and the cluster that is best when the truth is known (a
+ceiling for choosing among geometric clusters).
 
 The plane search is its own, not `segpoint.cloud`'s: a change of the model's preparation must not move the rows that
 the model is compared with.
@@ -97,11 +98,20 @@ def _over(points: np.ndarray, table: np.ndarray, normal: np.ndarray) -> np.ndarr
         return np.zeros(len(points), dtype=bool)
 
 
-def references(clusters_: list[np.ndarray], truth: np.ndarray, valid: np.ndarray, kind: str) -> dict[str, Sample]:
+def nearest_cluster(xyz: np.ndarray, clusters_: list[np.ndarray], point: np.ndarray) -> int | None:
+    """Which cluster of the cloud (M, 3) has the point nearest to ``point`` (3,); None where there is no cluster."""
+    gaps = [float(np.linalg.norm(xyz[indices] - point, axis=1).min()) for indices in clusters_]
+    return int(np.argmin(gaps)) if gaps else None
+
+
+def references(
+    clusters_: list[np.ndarray], truth: np.ndarray, valid: np.ndarray, kind: str, at: int | None = None
+) -> dict[str, Sample]:
     """The four reference samples of one instruction, by their names in `REFERENCES`.
 
-    ``clusters_`` comes from `tabletop_clusters`; ``truth`` and ``valid`` are (M,) bool, and IoU is taken over valid
-    points. Without a cluster, each reference that would mark one marks nothing.
+    ``clusters_`` comes from `tabletop_clusters` or `room_clusters`; ``truth`` and ``valid`` are (M,) bool, and IoU is
+    taken over valid points. Without a cluster, each reference that would mark one marks nothing. Where something was
+    pointed at, ``at`` is the cluster there, and there is nothing random about the choice.
     """
     truth, has_target = truth[valid], bool(truth[valid].any())
     masks = []
@@ -111,11 +121,12 @@ def references(clusters_: list[np.ndarray], truth: np.ndarray, valid: np.ndarray
         masks.append(mask[valid])
     nothing = iou(np.zeros_like(truth), truth)
     each = tuple(iou(mask, truth) for mask in masks) or (nothing,)
+    chosen = each if at is None else each[at : at + 1]
     every = iou(np.any(masks, axis=0), truth) if masks else nothing
     values = {
         "nothing": (nothing,),
         "every cluster": (every,),
-        "random cluster": each,
+        "random cluster": chosen,
         "best cluster": (max(each),),
     }
     return {name: Sample(kind, has_target, ious) for name, ious in values.items()}

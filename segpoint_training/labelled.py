@@ -1,32 +1,46 @@
-"""Labelled clouds to measure on: a folder of scans with instructions, or generated scenes of the test split."""
+"""Labelled clouds to measure on: generated scenes of a held-out split, or a folder of scans with instructions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segpoint.errors import SegPointError
 from segpoint.files import read_points
-from segpoint.prompts import normalise
+from segpoint.prompts import THIS, Place, normalise
+
+if TYPE_CHECKING:
+    from segpoint_training.scenes.scene import Instruction, Scene
+
+TASKS = ("words", "click", "no colour")
+_FEWEST_POINTS = 50  # an object with fewer is not worth a click
+_LEAST_SIDE = 1e-3  # metres of a box
+_GREY = ("stereo",)  # sensors whose picture shows a projected pattern, not colours
 
 
 @dataclass(frozen=True)
 class Question:
-    """An instruction about a cloud; ``truth`` (M,) bool marks the points it means, none of them for zero-target."""
+    """An instruction about a cloud; ``truth`` (M,) bool marks the points it means, none of them for zero-target.
+
+    ``place`` comes with the words, in the cloud's frame. ``task`` is one of TASKS: what the answer is counted as.
+    """
 
     text: str
     kind: str
     truth: np.ndarray
+    place: Place | None = None
+    task: str = "words"
 
 
 @dataclass(frozen=True)
 class LabelledCloud:
-    """A cloud in the optical frame, metres, and what is asked about it. ``width * height == M``."""
+    """A cloud in metres, its objects, and what is asked about it. ``width * height == M``; height 1: not organised."""
 
     name: str
     xyz: np.ndarray  # (M, 3) float32, NaN rows kept
@@ -34,6 +48,12 @@ class LabelledCloud:
     width: int
     height: int
     questions: tuple[Question, ...]
+    frame: str = "optical"  # or "body", "map"
+    scale: str = "table"  # or "room"
+    sensor: str = ""  # of a generated scene
+    instance: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))  # (M,) object ids, 0 none
+    categories: dict[int, str] = field(default_factory=dict)  # of a generated scene: object id → category
+    things: tuple[int, ...] = ()  # ids of what can be pointed at: neither the table, nor walls and floor, nor a speck
 
 
 @dataclass(frozen=True)
@@ -50,22 +70,127 @@ class LabelledSet:
     def __len__(self) -> int:
         return self.count
 
+    def asked(self, *views: Callable[[LabelledCloud], LabelledCloud]) -> LabelledSet:
+        """Every cloud once for each of ``views``, which change what is asked about it or what is seen of it."""
+        load = lru_cache(maxsize=1)(self.load)
+        return LabelledSet(
+            self.count * len(views), self.description, lambda i: views[i % len(views)](load(i // len(views)))
+        )
 
-def generated_set(first_seed: int, scenes: int) -> LabelledSet:
-    """Scenes ``first_seed`` … ``first_seed + scenes - 1`` of the generator's test split, with their instructions."""
+
+# --- what is asked about a cloud ----------------------------------------------------------------------------------
+
+
+def words(cloud: LabelledCloud) -> LabelledCloud:
+    """The cloud's own instructions."""
+    return cloud
+
+
+def clicks(cloud: LabelledCloud) -> LabelledCloud:
+    """One click in the middle of each thing and no words; nothing else."""
+    questions = []
+    for thing in cloud.things:
+        truth = cloud.instance == thing
+        place = Place(clicks=middle_point(cloud.xyz, truth)[None])
+        questions.append(Question(THIS, "one click", truth, place, "click"))
+    return replace(cloud, questions=tuple(questions))
+
+
+def words_and_clicks(cloud: LabelledCloud) -> LabelledCloud:
+    """The cloud's own instructions, then `clicks`."""
+    return replace(cloud, questions=cloud.questions + clicks(cloud).questions)
+
+
+def category_words(cloud: LabelledCloud) -> LabelledCloud:
+    """Its instructions of the kind "category", where the sensor sees colours; otherwise nothing."""
+    sees = cloud.rgb is not None and cloud.sensor not in _GREY
+    return replace(cloud, questions=tuple(q for q in cloud.questions if sees and q.kind == "category"))
+
+
+def without_colour(cloud: LabelledCloud) -> LabelledCloud:
+    """`category_words` of the same cloud, its colour taken away."""
+    questions = tuple(replace(q, task="no colour") for q in category_words(cloud).questions)
+    return replace(cloud, rgb=None, questions=questions)
+
+
+def middle_point(xyz: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(3,) float64: of the finite points (M, 3) in ``mask`` (M,) the one nearest to their mean."""
+    points = xyz[mask & np.isfinite(xyz).all(axis=1)].astype(np.float64)
+    return points[np.argmin(np.linalg.norm(points - points.mean(axis=0), axis=1))]
+
+
+# --- generated scenes ---------------------------------------------------------------------------------------------
+
+
+def generated_set(
+    first_seed: int, scenes: int, split: str = "test", scale: str = "table", sensor: str | None = None
+) -> LabelledSet:
+    """Scenes ``first_seed`` … ``first_seed + scenes - 1`` of the generator's ``split`` with their instructions.
+
+    Of the split "open" (which puts a never trained category into every scene) only the instructions whose targets are
+    all of such categories are asked. ``sensor`` None: each scene draws its own.
+    """
     from segpoint_training.scenes.generate import generate_scene
 
     def load(index: int) -> LabelledCloud:
-        scene = generate_scene(first_seed + index, "test")
-        questions = tuple(Question(q.text, q.kind, np.isin(scene.instance, q.targets)) for q in scene.instructions)
-        return LabelledCloud(f"test_{scene.seed:06d}", scene.xyz, scene.rgb, scene.width, scene.height, questions)
+        chosen = ({"sensor": sensor} if sensor else {}) | ({"scale": scale} if scale != "table" else {})
+        scene = generate_scene(first_seed + index, split, **chosen)
+        return labelled_scene(scene, split)
 
-    description = {"data": "generated", "split": "test", "seeds": [first_seed, first_seed + scenes - 1]}
+    description = {
+        "data": "generated",
+        "split": split,
+        "scale": scale,
+        "sensor": sensor or "drawn from the seed",
+        "seeds": [first_seed, first_seed + scenes - 1],
+    }
     return LabelledSet(scenes, description, load)
 
 
-def folder_set(folder: str | Path, scenes: int | None = None) -> LabelledSet:
-    """The first ``scenes`` clouds (all by default) that a folder's ``instructions.json`` names.
+def labelled_scene(scene: Scene, split: str) -> LabelledCloud:
+    """A generated scene as a labelled cloud; see `generated_set` for what is asked."""
+    from segpoint_training.scenes.categories import HELD_OUT
+
+    categories = {thing.id: thing.category for thing in scene.objects}
+    asked = [
+        _question(scene, said)
+        for said in scene.instructions
+        if split != "open" or (said.targets and all(categories[i] in HELD_OUT for i in said.targets))
+    ]
+    return LabelledCloud(
+        name=f"{scene.scale}_{split}_{scene.seed:06d}_{scene.sensor}",
+        xyz=scene.xyz,
+        rgb=scene.rgb,
+        width=scene.width,
+        height=scene.height,
+        questions=tuple(asked),
+        frame=scene.frame,
+        scale=scene.scale,
+        sensor=scene.sensor,
+        instance=scene.instance,
+        categories=categories,
+        things=tuple(o.id for o in scene.objects if o.support > 0 and o.points >= _FEWEST_POINTS),
+    )
+
+
+def _question(scene: Scene, said: Instruction) -> Question:
+    truth = np.isin(scene.instance, said.targets)
+    if not said.place:
+        return Question(said.text, said.kind, truth)
+    if said.place == "click":
+        return Question(said.text, said.kind, truth, Place(clicks=middle_point(scene.xyz, truth)[None]))
+    seen = scene.xyz[truth & np.isfinite(scene.xyz).all(axis=1)]
+    box = np.concatenate([seen.min(axis=0), np.maximum(seen.max(axis=0), seen.min(axis=0) + _LEAST_SIDE)])
+    return Question(said.text, said.kind, truth, Place(box=box))
+
+
+# --- folders of scans ---------------------------------------------------------------------------------------------
+
+
+def folder_set(
+    folder: str | Path, scenes: int | None = None, frame: str = "optical", scale: str = "table"
+) -> LabelledSet:
+    """The first ``scenes`` clouds (all by default) that a folder's ``instructions.json`` names, all in one ``frame``.
 
     That file is a list of objects with file, instruction, kind and target_labels. The clouds carry a ``label`` per
     point; its parts are merged: 1–9 → 1 (the table), otherwise label // 10; 0 is no object.
@@ -85,7 +210,12 @@ def folder_set(folder: str | Path, scenes: int | None = None) -> LabelledSet:
         questions = tuple(
             Question(row["instruction"], row["kind"], np.isin(instance, row["target_labels"])) for row in rows_of[name]
         )
-        return LabelledCloud(name, points.xyz, points.rgb, points.width, points.height, questions)
+        ids, counts = np.unique(instance[np.isfinite(points.xyz).all(axis=1)], return_counts=True)
+        things = tuple(int(i) for i, n in zip(ids, counts, strict=True) if i > 1 and n >= _FEWEST_POINTS)
+        return LabelledCloud(
+            name, points.xyz, points.rgb, points.width, points.height, questions, frame, scale,
+            instance=instance, things=things,
+        )  # fmt: skip
 
     return LabelledSet(len(names), {"data": folder.resolve().name, "files": names}, load)
 

@@ -55,11 +55,25 @@ def instance_loss(embedding: Tensor, instance: Tensor, count: int, temperature: 
     return F.cross_entropy(logits[instance > 0], instance[instance > 0])
 
 
+def centre_loss(shift: Tensor, points: Tensor, centre: Tensor, instance: Tensor, reach: float = 5.0) -> Tensor:
+    """Each point knows the way to the middle of its object (ours): what belongs together, and how large it is.
+
+    shift: (B, R, 3), the way as predicted.   points: (B, R, 3).   centre: (B, I, 3).   instance: (B, R) int64; object
+    1, which carries the scene, and none (0) have no middle worth knowing.   reach: network units that count at most.
+    """
+    way = centre.gather(1, instance.unsqueeze(-1).expand(-1, -1, 3)) - points
+    truth = way.clamp(-reach, reach)
+    on = instance > 1
+    return F.smooth_l1_loss(shift.float()[on], truth[on], beta=0.1) if on.any() else shift.sum() * 0.0
+
+
 def word_loss(projected: Tensor, words: Tensor, truth: Tensor, temperature: float = 0.07) -> Tensor:
     """Point tokens, projected for the LLM, should look like the word for what they lie on (ours).
 
     So that stage 2 starts from point tokens that the LLM can nearly read.
     projected: (…, H).   words: (V, H) input embeddings of the candidate words.   truth: (…) int64, −1 = none.
     """
-    scores = F.normalize(projected.float(), dim=-1) @ F.normalize(words, dim=-1).T / temperature
-    return F.cross_entropy(scores[truth >= 0], truth[truth >= 0])
+    if not (truth >= 0).any():
+        return projected.sum() * 0.0
+    scores = F.normalize(projected[truth >= 0].float(), dim=-1) @ F.normalize(words, dim=-1).T / temperature
+    return F.cross_entropy(scores, truth[truth >= 0])

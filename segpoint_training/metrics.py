@@ -12,12 +12,31 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+FEWEST_CLOUDS = 8  # for an interval
+OUTCOMES = ("right", "nothing found", "wrong object", "part of it", "too much", "found where there is none")
+
 
 def iou(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Intersection over union of two (M,) bool masks; 1 where both are empty."""
     prediction, truth = np.asarray(prediction, dtype=bool), np.asarray(truth, dtype=bool)
     union = np.count_nonzero(prediction | truth)
     return np.count_nonzero(prediction & truth) / union if union else 1.0
+
+
+def outcome(prediction: np.ndarray, truth: np.ndarray) -> str:
+    """What became of an answer, one of OUTCOMES, from two (M,) bool masks. "right" is IoU > 0.5 or rightly nothing."""
+    prediction, truth = np.asarray(prediction, dtype=bool), np.asarray(truth, dtype=bool)
+    if iou(prediction, truth) > 0.5:
+        return "right"
+    if not truth.any():
+        return "found where there is none"
+    if not prediction.any():
+        return "nothing found"
+    both = np.count_nonzero(prediction & truth)
+    precision, recall = both / np.count_nonzero(prediction), both / np.count_nonzero(truth)
+    if max(precision, recall) < 0.5:
+        return "wrong object"
+    return "part of it" if precision >= recall else "too much"
 
 
 @dataclass(frozen=True)
@@ -73,10 +92,13 @@ def advantage(ours: Sequence[Sample], reference: Sequence[Sample], clouds: Seque
     """mIoU of ours minus the reference's on the same samples: (difference, lower, upper end of its 95 % interval).
 
     The interval is a bootstrap over clouds, because answers about one cloud fail together; ``clouds`` names each
-    sample's. Deterministic.
+    sample's. NaN ends with fewer than FEWEST_CLOUDS of them: drawn again and again, a few clouds look far too much
+    alike. Deterministic.
     """
     gaps = np.array([np.mean(a.ious) - np.mean(b.ious) for a, b in zip(ours, reference, strict=True)])
     names, of_cloud = np.unique(np.asarray(clouds), return_inverse=True)
+    if len(names) < FEWEST_CLOUDS:
+        return float(gaps.mean()) if len(gaps) else float("nan"), float("nan"), float("nan")
     sums = np.bincount(of_cloud, weights=gaps, minlength=len(names))
     counts = np.bincount(of_cloud, minlength=len(names))
     draws = np.random.default_rng(0).integers(len(names), size=(4000, len(names)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,22 +16,47 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from segpoint.prompts import answer, instruction_question
-from segpoint_training.scenes.scene import Instruction
+from segpoint.prompts import SEMANTIC_TEMPLATES, answer, instruction_question, semantic_question
+from segpoint_training.scenes.colours import NAMES as COLOURS
+from segpoint_training.scenes.scene import Instruction, SceneObject
 
 if TYPE_CHECKING:
     from segpoint.network.language import PointLanguageModel
     from segpoint_training.shards import LabelledCloud
 
 
+SEMANTIC = "semantic"  # the kind of a question for a whole category, which `Segmenter.semantic` asks; its text is whole
+
+
 def question_of(instruction: Instruction) -> str:
     """What the LLM is asked: the user's words and the request for a mask."""
-    return instruction_question(instruction.text)
+    return instruction.text if instruction.kind == SEMANTIC else instruction_question(instruction.text)
+
+
+def semantic_instruction(category: str, objects: Sequence[SceneObject], variant: int) -> Instruction:
+    """Every object of ``category``, there or not, asked for by the paper's template (variant 0) or one of ours."""
+    targets = tuple(sorted(o.id for o in objects if o.category == category))
+    return Instruction(semantic_question(category, variant), SEMANTIC, targets, category if targets else "")
+
+
+def semantic_texts(categories: Sequence[str]) -> list[str]:
+    """Every question that `semantic_instruction` may ask."""
+    return [semantic_question(word, variant) for word in categories for variant in range(len(SEMANTIC_TEMPLATES))]
 
 
 def answer_of(instruction: Instruction) -> str:
     """What the LLM should write: the category and <SEG>, or that there is no mask."""
     return answer([instruction.answer] if instruction.targets else [])
+
+
+_COLOUR = re.compile(
+    rf"\b({'|'.join(['colou?r', 'dark', 'light', 'bright', 'grey', 'violet', *COLOURS])})", re.IGNORECASE
+)
+
+
+def names_colour(text: str) -> bool:
+    """Whether a sentence may speak of colour ("orange" the fruit, too: no harm in leaving it out)."""
+    return _COLOUR.search(text) is not None
 
 
 class QuestionStates:

@@ -1,35 +1,78 @@
 """Generated scenes as the network will see them, written once: voxelised, levelled, labelled.
 
-A shard is one ``.npz`` of prepared clouds and one ``.json`` of what is in them and what is said about them. Written by
-several processes, each shard whole or not at all, so that an interrupted run goes on where it stopped.
+A shard is one ``.npz`` of 50 prepared clouds with all that is in them and said about them, whole or not at all, so
+that an interrupted run goes on where it stopped. Which scenes a shard holds follows from the config alone: machines
+that each write a part need not talk to one another.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from sys import intern
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from segpoint.cloud import Cloud, prepare
 from segpoint.config import CloudConfig
+from segpoint.errors import SegPointError
+from segpoint_training.config import DataConfig
+from segpoint_training.parallel import in_order
+from segpoint_training.scenes.request import SceneRequest
 from segpoint_training.scenes.scene import Instruction, Scene, SceneObject
+from segpoint_training.stamp import check_manifest, difference, make_stamp, write_whole
+
+SPLITS = ("train", "test")
+PER_SHARD = 50
+_ARRAYS = ("xyz", "rgb", "focus", "instance", "count", "voxel_m")
 
 
 @dataclass(frozen=True)
 class LabelledCloud:
-    """A prepared cloud with the object of each of its N voxels ((N,) int16, 0 = none) and what is said about it."""
+    """A prepared cloud of N rows, the object of each of them, and what is said about it; 18 bytes a row.
 
-    cloud: Cloud
+    xyz: (N, 3) float32, level frame.   rgb: (N, 3) uint8.   focus: (N,) bool.   instance: (N,) int16, 0 = none.
+    count, voxel_m: as of `segpoint.cloud.Cloud`.   scale, frame, sensor: of the scene.   coloured: whether the sensor
+    saw colour; otherwise rgb is the grey that `prepare` fills in.
+    """
+
+    xyz: np.ndarray
+    rgb: np.ndarray
+    focus: np.ndarray
     instance: np.ndarray
+    count: int
+    voxel_m: float
     objects: tuple[SceneObject, ...]
     instructions: tuple[Instruction, ...]
+    scale: str = "table"
+    frame: str = "optical"
+    sensor: str = ""
+    coloured: bool = True
+
+    @property
+    def cloud(self) -> Cloud:
+        """The cloud with colours as the network takes them; without its raw points and how it was levelled."""
+        return Cloud(
+            xyz=self.xyz,
+            rgb=self.rgb.astype(np.float32) / 255,
+            focus=self.focus,
+            count=self.count,
+            voxel_m=self.voxel_m,
+            voxel_of=np.empty(0, np.int32),
+            rotation=np.eye(3, dtype=np.float32),
+            origin=np.zeros(3, np.float32),
+            up=np.array([0, 0, 1], np.float32),
+            frame="map" if self.frame == "map" else "body",  # level already: no optical axes any more
+        )
 
 
 def label_voxels(cloud: Cloud, labels: np.ndarray) -> np.ndarray:
@@ -42,84 +85,137 @@ def label_voxels(cloud: Cloud, labels: np.ndarray) -> np.ndarray:
 
 def label_scene(scene: Scene, config: CloudConfig) -> LabelledCloud:
     """The scene as training sees it."""
-    cloud = prepare(scene.xyz, scene.rgb, "optical", config)
-    return LabelledCloud(cloud, label_voxels(cloud, scene.instance), scene.objects, scene.instructions)
+    cloud = prepare(scene.xyz, scene.rgb, scene.frame, config)
+    return LabelledCloud(
+        xyz=cloud.xyz,
+        rgb=np.round(cloud.rgb * 255).astype(np.uint8),
+        focus=cloud.focus,
+        instance=label_voxels(cloud, scene.instance),
+        count=cloud.count,
+        voxel_m=cloud.voxel_m,
+        objects=scene.objects,
+        instructions=scene.instructions,
+        scale=scene.scale,
+        frame=scene.frame,
+        sensor=scene.sensor,
+        coloured=scene.rgb is not None,
+    )
 
 
 def write_shards(
-    folder: Path, split: str, seeds: range, width: int, config: CloudConfig, *, per_shard: int = 50, workers: int = 2
+    folder: Path,
+    split: str,
+    data: DataConfig,
+    cloud: CloudConfig,
+    *,
+    part: tuple[int, int] = (1, 1),
+    per_shard: int = PER_SHARD,
+    workers: int | None = None,
 ) -> list[Path]:
-    """Generate and prepare ``seeds`` into ``folder``; shards that exist are kept. Returns the shards, in seed order.
+    """Generate and prepare the scenes of ``split`` into ``folder``; shards that exist are kept.
 
-    One scene in eight is prepared without looking for its support plane, so that the model also knows clouds in
-    which none is found.
+    part: (k, n), every n-th shard from the k-th one on; the shards of all n parts together are those of (1, 1), to the
+    byte. workers: processes, None for ``data.workers``. Returns the part's shards, in seed order. A scene whose
+    generation fails is told and left out, since one degenerate geometry in thousands should not cost a night; more
+    than a tenth of a shard's raises SegPointError, as does a folder with shards of another config or generator.
     """
+    k, n = part
+    if not 1 <= k <= n:
+        raise SegPointError(f"part {k}/{n}: expected K from 1 to N")
+    requests = data.requests(split)
+    shards = [requests[i : i + per_shard] for i in range(0, len(requests), per_shard)][k - 1 :: n]
+    paths = [folder / f"{split}-{shard[0].seed:07d}-{len(shard)}.npz" for shard in shards]
+    todo = {path: shard for path, shard in zip(paths, shards, strict=True) if not path.exists()}
+    stamp = make_stamp(data, cloud)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [seeds[i : i + per_shard] for i in range(0, len(seeds), per_shard)]
-    paths = [folder / f"{split}-{part[0]:07d}-{len(part)}.npz" for part in parts]
-    todo = [(path, part) for path, part in zip(paths, parts, strict=True) if not path.exists()]
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_write_shard, path, split, part, width, config) for path, part in todo]
-        for job in tqdm(as_completed(jobs), total=len(jobs), desc=f"{split} shards of {per_shard} scenes"):
-            job.result()
+    check_manifest(folder, stamp, writes=bool(todo))
+    wanted = [request for shard in todo.values() for request in shard]
+    made = in_order(partial(_label, cloud), wanted, workers=workers or data.workers, describe=f"{split} scenes")
+    with closing(made):
+        for path, shard in todo.items():
+            _write_shard(path, shard, list(islice(made, len(shard))), stamp)
     return paths
 
 
 def read_shards(paths: Sequence[Path]) -> list[LabelledCloud]:
-    """All clouds of the shards, in order."""
-    return [cloud for path in paths for cloud in _read_shard(path)]
+    """All clouds of the shards, in order. Raises SegPointError where they were not made from the same."""
+    clouds: list[LabelledCloud] = []
+    first: dict[str, Any] | None = None
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _ARRAYS}
+            facts = json.loads(file["facts"].tobytes())
+        apart = difference(first or facts["stamp"], facts["stamp"])
+        if apart:
+            raise SegPointError(f"{path} and {paths[0]} are not of one kind ({apart}): delete one kind and generate it")
+        first = facts["stamp"]
+        clouds += _clouds(arrays, facts["scenes"])
+    return clouds
 
 
-def _write_shard(path: Path, split: str, seeds: range, width: int, config: CloudConfig) -> None:
-    from segpoint_training.scenes.generate import generate_scene
+def _label(config: CloudConfig, request: SceneRequest) -> LabelledCloud | str:
+    """The labelled scene, or why there is none.
 
-    clouds = []
-    for seed in seeds:
-        sensor = ("kinect", "realsense")[seed % 3 == 0]
-        scene = generate_scene(seed, split=split, sensor=sensor, width=width, height=width * 3 // 4)
-        level = dataclasses.replace(config, find_support=config.find_support and seed % 8 != 7)
-        clouds.append(label_scene(scene, level))
-    said = [
-        {
-            "objects": [dataclasses.asdict(o) for o in item.objects],
-            "instructions": [dataclasses.asdict(i) for i in item.instructions],
-        }
-        for item in clouds
-    ]
-    path.with_suffix(".json").write_text(json.dumps(said))
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            xyz=np.stack([c.cloud.xyz for c in clouds]),
-            rgb=np.stack([np.round(c.cloud.rgb * 255) for c in clouds]).astype(np.uint8),
-            focus=np.stack([c.cloud.focus for c in clouds]),
-            instance=np.stack([c.instance for c in clouds]),
-            count=np.array([c.cloud.count for c in clouds]),
-            voxel_m=np.array([c.cloud.voxel_m for c in clouds]),
+    One scene in eight is prepared without looking for its support plane, so that the model also knows clouds in
+    which none is found.
+    """
+    level = dataclasses.replace(config, find_support=config.find_support and request.seed % 8 != 7)
+    try:
+        return label_scene(request.generate(), level)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _write_shard(
+    path: Path, requests: Sequence[SceneRequest], made: Sequence[LabelledCloud | str], stamp: dict[str, Any]
+) -> None:
+    clouds = [one for one in made if isinstance(one, LabelledCloud)]
+    left_out = {str(r): one for r, one in zip(requests, made, strict=True) if isinstance(one, str)}
+    for request, reason in left_out.items():
+        tqdm.write(f"left out {request}: {reason}")
+    if len(left_out) > len(requests) // 10:
+        request, reason = next(iter(left_out.items()))
+        raise SegPointError(f"{len(left_out)} of {len(requests)} scenes of {path.name} fail, first {request}: {reason}")
+    facts = {"stamp": stamp, "left_out": left_out, "scenes": [_facts(one) for one in clouds]}
+    content = io.BytesIO()
+    np.savez(
+        content,
+        **{name: np.stack([getattr(one, name) for one in clouds]) for name in _ARRAYS},
+        facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+    )
+    write_whole(path, content.getvalue())
+
+
+def _facts(item: LabelledCloud) -> dict[str, Any]:
+    """What a shard holds of a scene beside its arrays."""
+    return {
+        "scale": item.scale,
+        "frame": item.frame,
+        "sensor": item.sensor,
+        "has_colour": item.coloured,
+        "objects": [dataclasses.asdict(o) for o in item.objects],
+        "instructions": [dataclasses.asdict(i) for i in item.instructions],
+    }
+
+
+def _clouds(arrays: dict[str, np.ndarray], scenes: Sequence[dict[str, Any]]) -> Iterator[LabelledCloud]:
+    for i, said in enumerate(scenes):
+        yield LabelledCloud(
+            **{name: arrays[name][i] for name in ("xyz", "rgb", "focus", "instance")},
+            count=int(arrays["count"][i]),
+            voxel_m=float(arrays["voxel_m"][i]),
+            objects=tuple(SceneObject(**_compact(values)) for values in said["objects"]),
+            instructions=tuple(Instruction(**_compact(values)) for values in said["instructions"]),
+            scale=intern(said["scale"]),
+            frame=intern(said["frame"]),
+            sensor=intern(said["sensor"]),
+            coloured=said["has_colour"],
         )
-    os.replace(partial, path)
 
 
-def _read_shard(path: Path) -> Iterator[LabelledCloud]:
-    with np.load(path, allow_pickle=False) as arrays:
-        xyz, rgb, focus, instance, count, voxel_m = (
-            arrays[name] for name in ("xyz", "rgb", "focus", "instance", "count", "voxel_m")
-        )
-    for i, said in enumerate(json.loads(path.with_suffix(".json").read_text())):
-        cloud = Cloud(
-            xyz=xyz[i],
-            rgb=rgb[i].astype(np.float32) / 255,
-            focus=focus[i],
-            count=int(count[i]),
-            voxel_m=float(voxel_m[i]),
-            voxel_of=np.empty(0, np.int32),
-            rotation=np.eye(3, dtype=np.float32),
-            origin=np.zeros(3, np.float32),
-            up=np.array([0, 0, 1], np.float32),
-        )
-        objects = tuple(SceneObject(**values) for values in said["objects"])
-        instructions = tuple(
-            Instruction(**{**values, "targets": tuple(values["targets"])}) for values in said["instructions"]
-        )
-        yield LabelledCloud(cloud, instance[i], objects, instructions)
+def _compact(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON's lists as tuples, and each word once in memory however often thousands of scenes say it."""
+    return {
+        name: tuple(value) if isinstance(value, list) else intern(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }

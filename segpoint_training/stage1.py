@@ -18,12 +18,16 @@ from torch import Tensor, nn
 from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs
 from segpoint.network.language import PointLanguageModel, point_projection
+from segpoint.network.place import Places
 from segpoint.network.reader import last_state
 from segpoint.network.segpoint import SegPoint
+from segpoint.prompts import instruction_question
 from segpoint_training.batches import Batch, Batches
 from segpoint_training.config import StageConfig, TrainConfig
-from segpoint_training.losses import bce_loss, dice_loss, instance_loss, object_loss, word_loss
-from segpoint_training.questions import QuestionStates, question_of, word_embeddings
+from segpoint_training.losses import bce_loss, centre_loss, dice_loss, instance_loss, object_loss, word_loss
+from segpoint_training.pointing import pointing_texts
+from segpoint_training.questions import QuestionStates, question_of, semantic_texts, word_embeddings
+from segpoint_training.scenes.categories import TRAINED
 from segpoint_training.shards import LabelledCloud
 from segpoint_training.train import Stage, Watch, fit
 from segpoint_training.validation import validate
@@ -47,32 +51,41 @@ class MaskTrainer(nn.Module):
         self.states, self.words = states, words
         self.network = SegPoint(config, states.width)
         self.project = point_projection(config.encoder.width, states.width, words.category_table)
-        self.embed = nn.Linear(config.gfp.width, 16)  # of the instance loss; not shipped
+        # Heads of the auxiliary losses on f_P; not shipped.
+        self.embed = nn.Linear(config.gfp.width, 16)
+        self.name = nn.Linear(config.gfp.width, states.width)
+        self.shift = nn.Linear(config.gfp.width, 3)
 
     def forward(self, batch: Batch, stage: StageConfig) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch and its parts."""
         tokens = self.network.encode(batch.inputs)
         features = self.network.propagate(tokens, None, batch.inputs, batch.rows)
         states, mask = self.states.many(batch.questions)
-        logits, presence = self.network.read(features, self.stand_in(states, mask), states, mask)
+        logits, presence = self.network.read(features, self.stand_in(states, mask), states, mask, batch.places)
         parts = mask_losses(logits, batch.targets, batch.is_target, batch.instance)
         parts |= presence_loss(presence, batch.has_target)
         parts["instances"] = instance_loss(self.embed(features.dense), batch.instance, batch.is_target.shape[-1])
-        projected = self.project(tokens.f5)
-        parts["words"] = word_loss(projected, self.words.category_table, batch.category) + 0.5 * word_loss(
-            projected, self.words.colour_table, batch.colour
-        )
+        parts["words"] = self._word_loss(self.project(tokens.f5), batch, batch.at_token)
+        parts["names"] = self._word_loss(self.name(features.dense), batch, batch.instance)
+        parts["centres"] = centre_loss(self.shift(features.dense), features.points, batch.centre, batch.instance)
         return weighted(parts, stage), {name: float(value.detach()) for name, value in parts.items()}
+
+    def _word_loss(self, looks: Tensor, batch: Batch, instance: Tensor) -> Tensor:
+        """looks (B, M, H) of points on ``instance`` (B, M) should be like the words for it and for its colour."""
+        category, colour = batch.category.gather(1, instance), batch.colour.gather(1, instance)
+        return word_loss(looks, self.words.category_table, category) + 0.5 * word_loss(
+            looks, self.words.colour_table, colour
+        )
 
     def stand_in(self, states: Tensor, mask: Tensor) -> Tensor | None:
         """What stands in for ŷ_seg (B, Q, H): nothing, or without a reader the state at the question's last token."""
         return last_state(states, mask) if self.network.reader is None else None
 
-    def answer(self, inputs: PointInputs, questions: list[str]) -> tuple[Tensor, Tensor | None]:
+    def answer(self, inputs: PointInputs, questions: list[str], places: Places | None) -> tuple[Tensor, Tensor | None]:
         """Mask logits (Q, N) and presence logits (Q,) of one cloud, for validation."""
         features = self.network.propagate(self.network.encode(inputs), None, inputs)
         states, mask = self.states.many([questions])
-        logits, presence = self.network.read(features, self.stand_in(states, mask), states, mask)
+        logits, presence = self.network.read(features, self.stand_in(states, mask), states, mask, places)
         return logits[0], None if presence is None else presence[0]
 
 
@@ -116,6 +129,9 @@ def run_stage1(
         words=(trainer.words.categories, trainer.words.colours),
         seed=config.seed,
         count=stage.steps,
+        semantic=stage.semantic,
+        pointing=stage.pointing if trainer.network.place is not None else 0,
+        colourless=stage.colourless,
     )
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -142,7 +158,7 @@ def build_trainer(
 
     language = load_language(config.model, "bfloat16")  # half the time, cosine 0.9994 to float32
     states = question_states(run, train, held_out, language)
-    categories = sorted({o.category for item in train for o in item.objects})
+    categories = sorted({o.category for item in train for o in item.objects} | set(TRAINED))
     colours = sorted({o.colour for item in train for o in item.objects} - {""})
     tables = (word_embeddings(categories, language), word_embeddings(colours, language))
     return MaskTrainer(config.model, states, Words(categories, colours, *tables))
@@ -152,5 +168,7 @@ def question_states(
     run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], language: PointLanguageModel
 ) -> QuestionStates:
     """The frozen LLM's states of every question that the run may ask, from ``run/questions`` where they are there."""
+    categories = sorted({o.category for item in (*train, *held_out) for o in item.objects} | set(TRAINED))
     questions = [question_of(i) for item in (*train, *held_out) for i in item.instructions]
+    questions += [*semantic_texts(categories), *map(instruction_question, pointing_texts("train", categories))]
     return QuestionStates.build(questions, language, run / "questions")

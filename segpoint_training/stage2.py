@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs
 from segpoint.network.language import PointLanguageModel, load_language
+from segpoint.network.place import PlaceEncoder, Places
 from segpoint.network.segpoint import PointTokens, SegPoint
 from segpoint.segmenter import Segmenter, Stopwatch
 from segpoint_training.batches import Batch, Batches
 from segpoint_training.checkpoints import Stateful, averaged_state, part_of
 from segpoint_training.config import StageConfig, TrainConfig
 from segpoint_training.questions import QuestionStates
+from segpoint_training.scenes.categories import TRAINED
 from segpoint_training.shards import LabelledCloud
 from segpoint_training.stage1 import mask_losses, presence_loss, question_states, weighted
 from segpoint_training.train import Stage, Watch, fit
@@ -62,20 +65,28 @@ class AnswerTrainer(nn.Module):
 
     def _scene_losses(self, one: Batch, tokens: PointTokens) -> dict[str, Tensor]:
         with torch.autocast("cpu", enabled=False):
-            said = self.language.forward_many(tokens.f5.float(), one.questions[0], one.answers[0])
+            told = None if one.places is None else self._told(one.places, tokens)
+            said = self.language.forward_many(tokens.f5.float(), one.questions[0], one.answers[0], told)
         features = self.network.propagate(tokens, said.point_hidden[None], one.inputs, one.rows)
         words, mask = self.states.many(one.questions)
         losses = {"text": said.text_loss}
         if self.network.reader is not None:
-            _, presence = self.network.read(features, None, words, mask)
+            _, presence = self.network.read(features, None, words, mask, one.places)
             losses |= presence_loss(presence, one.has_target)
         # A question without a target is answered without <SEG>: it has no mask to learn.
         asked = one.has_target[0].nonzero()[:, 0]
         if len(asked) == 0:
             return losses
         seg = torch.stack([said.seg_hidden[i][0] for i in asked.tolist()])[None]
-        logits, _ = self.network.read(features, seg, words[:, asked], mask[:, asked])
+        places = None if one.places is None else one.places.questions(asked)
+        logits, _ = self.network.read(features, seg, words[:, asked], mask[:, asked], places)
         return losses | mask_losses(logits, one.targets[:, asked], one.is_target[:, asked], one.instance)
+
+    def _told(self, places: Places, tokens: PointTokens) -> list[Tensor]:
+        """The LLM's tokens of what each question points at, (P_i, H)."""
+        projected = self.language.point_embeddings(tokens.f5.float())
+        every = cast(PlaceEncoder, self.network.place).for_language(places, projected)[0]
+        return [some[there] for some, there in zip(every, places.mask[0], strict=True)]
 
 
 class Trained:
@@ -115,9 +126,12 @@ def run_stage2(
         scenes=stage.scenes,
         questions=stage.questions,
         points=stage.points,
-        words=((), ()),
+        words=(TRAINED, ()),
         seed=config.seed + 1,
         count=stage.steps,
+        semantic=stage.semantic,
+        pointing=stage.pointing if trainer.network.place is not None else 0,
+        colourless=stage.colourless,
     )
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -127,9 +141,11 @@ def run_stage2(
     def look() -> dict[str, float]:
         segmenter = Segmenter(config.model, trainer.network, language)
 
-        def answer(inputs: PointInputs, questions: list[str]) -> tuple[Tensor, None]:
+        def answer(inputs: PointInputs, questions: list[str], places: Places | None) -> tuple[Tensor, None]:
             encoded = segmenter.encode(inputs, Stopwatch())
-            return torch.stack([segmenter.read(encoded, question, Stopwatch()).logits for question in questions]), None
+            at = [places.question(q) if places else None for q in range(len(questions))]
+            asked = zip(questions, at, strict=True)
+            return torch.stack([segmenter.read(encoded, q, Stopwatch(), p).logits for q, p in asked]), None
 
         return validate(config.model, held_out[:VALIDATED], answer)
 

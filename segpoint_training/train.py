@@ -1,9 +1,9 @@
 """``segpoint train``: from generated scenes to a bundle, in two stages, resumable at any moment.
 
-    segpoint train config/training/segpoint_tabletop.yaml --run runs/tabletop --bundle models/segpoint-tabletop
+    segpoint train config/training/segpoint_default.yaml --run runs/default --bundle runs/default/bundle
 
 The run's folder holds shards, question embeddings, a checkpoint per stage, ``log.jsonl`` and the config used. The same
-command again goes on where it stopped.
+command again goes on where it stopped. Shards that `segpoint generate --shards` wrote are taken from ``RUN/shards``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -30,11 +30,13 @@ from segpoint.errors import SegPointError  # noqa: E402
 from segpoint_training.batches import Batch, Batches  # noqa: E402
 from segpoint_training.checkpoints import Ema, Stateful, flat_state, load_checkpoint, load_flat, save_checkpoint  # noqa: E402
 from segpoint_training.config import StageConfig, TrainConfig  # noqa: E402
+from segpoint_training.parallel import available_cores  # noqa: E402
 from segpoint_training.provenance import git_commit  # noqa: E402
 from segpoint_training.questions import keep_frequent  # noqa: E402
-from segpoint_training.shards import LabelledCloud, read_shards, write_shards  # noqa: E402
+from segpoint_training.shards import SPLITS, LabelledCloud, read_shards, write_shards  # noqa: E402
+from segpoint_training.warm_start import initial_state  # noqa: E402
 
-VALIDATION_SEEDS = 900_000_000  # test-split seeds for watching a run; `segpoint evaluate` takes others
+_MOST_LOADERS = 16  # processes that make batches ready; a GPU waits for fewer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,8 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("data", "stage1", "stage2"), help="do just this part")
     parser.add_argument("--minutes", type=float, help="stop each stage cleanly after this long; go on another time")
     parser.add_argument("--validate-every", type=int, default=250, metavar="STEPS")
+    parser.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda", one of them as in "cuda:1"')
+    parser.add_argument(
+        "--from", dest="start", metavar="FOLDER", help="begin stage 1 with the weights of this run or bundle that fit"
+    )
     args = parser.parse_args(argv)
     config = TrainConfig.load(args.config)
+    device = _device(args.device)
+    start = initial_state(args.start) if args.start else None
     run = Path(args.run)
     run.mkdir(parents=True, exist_ok=True)
     config.save(run / "config.yaml")
@@ -55,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     train, held_out = _data(config, run)
     if args.only == "data":
         return 0
-    watch = Watch(run, args.minutes, args.validate_every)
+    watch = Watch(run, args.minutes, args.validate_every, device, start)
     if args.only in (None, "stage1"):
         from segpoint_training.stage1 import run_stage1
 
@@ -72,25 +80,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _data(config: TrainConfig, run: Path) -> tuple[list[LabelledCloud], list[LabelledCloud]]:
-    data, cloud = config.data, config.model.cloud
-    seeds = {
-        "train": range(data.train_scenes),
-        "test": range(VALIDATION_SEEDS, VALIDATION_SEEDS + data.validation_scenes),
-    }
-    parts = [
-        read_shards(write_shards(run / "shards", split, seeds[split], data.width, cloud, workers=data.workers))
-        for split in ("train", "test")
-    ]
-    return keep_frequent(parts[0], data.sentences), parts[1]
+    train, held_out = (
+        read_shards(write_shards(run / "shards", split, config.data, config.model.cloud)) for split in SPLITS
+    )
+    return keep_frequent(train, config.data.sentences), held_out
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        raise SegPointError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return device
 
 
 @dataclass
 class Watch:
-    """What a stage reports to and is stopped by."""
+    """What a stage reports to and is stopped by, where it runs, and what it begins with.
+
+    start: stage 1's weights by name (`warm_start.fill` takes them), None for fresh ones.
+    """
 
     run: Path
     minutes: float | None
     validate_every: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    start: dict[str, Tensor] | None = None
 
     def log(self, **facts: object) -> None:
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **facts}
@@ -103,8 +119,8 @@ class Watch:
 class Stage:
     """One stage as the loop needs it: what is trained, its loss, and how it is looked at.
 
-    modules: saved and averaged by name.   groups: parameter lists with their learning rates.
-    loss: a batch → loss and its parts.   validate: with the averaged weights in place → figures.
+    modules: saved and averaged by name, on the watch's device.   groups: parameter lists with their learning rates.
+    loss: a batch on that device → loss and its parts.   validate: with the averaged weights in place → figures.
     """
 
     name: str
@@ -130,7 +146,7 @@ def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
     end = time.monotonic() + 60 * watch.minutes if watch.minutes else math.inf
     saved = time.monotonic()
     progress = tqdm(initial=step, total=config.steps, desc=stage.name, unit="step", mininterval=5)
-    for number, batch in _numbered(batches, step, config.steps):
+    for number, batch in _numbered(batches, step, config.steps, watch.device):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * schedule(number, config)
         loss, parts = stage.loss(batch)
@@ -183,13 +199,15 @@ def _averaged(stage: Stage, ema: Ema) -> dict[str, float]:
             module.train()
 
 
-def _numbered(batches: Batches, first: int, last: int) -> Iterator[tuple[int, Batch]]:
-    """Batches ``first … last − 1`` with their numbers, made ready by a loader process."""
+def _numbered(batches: Batches, first: int, last: int, device: torch.device) -> Iterator[tuple[int, Batch]]:
+    """Batches ``first … last − 1`` with their numbers, made ready by loader processes: one beside a training CPU."""
     order = range(first, last)
+    loaders, ahead = (1, 4) if device.type == "cpu" else (max(1, min(_MOST_LOADERS, available_cores() - 1)), 2)
     loader = DataLoader(
-        batches, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4, worker_init_fn=_quiet
+        batches, batch_size=None, sampler=order, num_workers=loaders, prefetch_factor=ahead, worker_init_fn=_quiet
     )
-    yield from zip(order, loader, strict=True)
+    for number, batch in zip(order, loader, strict=True):
+        yield number, batch.to(device)
 
 
 def _keep_memory() -> None:

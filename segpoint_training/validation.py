@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,28 +11,35 @@ from torch import Tensor
 
 from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs, collate
+from segpoint.network.place import Places
+from segpoint.prompts import THIS
 from segpoint_training.batches import target_table
 from segpoint_training.metrics import Sample, iou, summary
+from segpoint_training.pointing import SEEN, middle_click, stack_places
 from segpoint_training.questions import question_of
+from segpoint_training.scenes.scene import Instruction
 from segpoint_training.shards import LabelledCloud
 
-Answerer = Callable[[PointInputs, list[str]], tuple[Tensor, Tensor | None]]
+Answerer = Callable[[PointInputs, list[str], Places | None], tuple[Tensor, Tensor | None]]
+POINTED = 4  # objects of a cloud that are clicked on
 
 
 @torch.no_grad()
 def validate(config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answerer) -> dict[str, float]:
-    """mIoU per kind of ``answer``: a cloud and its questions → mask logits (Q, N) and presence logits (Q,) or None.
+    """mIoU per kind of ``answer``: a cloud, questions and places → mask logits (Q, N), presence logits (Q,) or None.
 
-    "ungated" is the mIoU with target without the presence gate. On voxels and with both thresholds at 0.5: for
-    watching a run; `segpoint evaluate` is what counts.
+    Kind "place" is one click on the middle of an object, without words. "ungated" is the mIoU with target without the
+    presence gate. On voxels and with both thresholds at 0.5: for watching a run; `segpoint evaluate` is what counts.
     """
     samples: list[Sample] = []
     ungated: list[Sample] = []
     for item in clouds:
-        logits, presence = answer(collate([item.cloud], config), [question_of(i) for i in item.instructions])
+        inputs = collate([item.cloud], config)
+        asked = [*item.instructions, *_clicks(item)]
+        logits, presence = answer(inputs, [question_of(i) for i in asked], _places(item, asked, inputs, config))
         masks = (logits[:, : item.cloud.count] > 0).numpy()
-        truth = truths(item)
-        for q, instruction in enumerate(item.instructions):
+        truth = truths(replace(item, instructions=tuple(asked)))
+        for q, instruction in enumerate(asked):
             there = presence is None or bool(presence[q] > 0)
             has_target = bool(instruction.targets)
             ungated.append(Sample(instruction.kind, has_target, (iou(masks[q], truth[q]),)))
@@ -39,6 +47,20 @@ def validate(config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answ
     result = {name: round(100 * m.miou, 1) for name, m in summary(samples).items()}
     result["ungated"] = round(100 * summary(ungated)["with target"].miou, 1)
     return {name: value for name, value in result.items() if not np.isnan(value)}
+
+
+def _clicks(item: LabelledCloud) -> list[Instruction]:
+    seen = np.bincount(item.instance, minlength=256)
+    things = [o for o in item.objects if o.id > 1 and seen[o.id] >= SEEN][:POINTED]
+    return [Instruction(THIS, "place", (o.id,), o.category, "click") for o in things]
+
+
+def _places(
+    item: LabelledCloud, asked: Sequence[Instruction], inputs: PointInputs, config: BundleConfig
+) -> Places | None:
+    points, instance = inputs.points[0].numpy(), item.instance
+    drawn = [middle_click(points, np.flatnonzero(instance == i.targets[0])) if i.place else [] for i in asked]
+    return stack_places([drawn], inputs, config)
 
 
 def truths(item: LabelledCloud) -> np.ndarray:

@@ -37,7 +37,8 @@ def test_every_usable_point_has_a_voxel_near_it(scene, cloud):
     assert np.array_equal(held, (distance >= CONFIG.range_m[0]) & (distance <= CONFIG.range_m[1]))
     level = (scene.xyz[held] @ BODY_FROM_OPTICAL.T - cloud.origin) @ cloud.rotation.T
     voxel = cloud.voxel_of[held]
-    edge = np.where(cloud.focus[voxel], 1.0, CONFIG.coarsening) * cloud.voxel_m + CONFIG.min_voxel_m
+    farther = np.maximum(distance[held] / np.median(distance[held][cloud.focus[voxel]]), 1)
+    edge = np.where(cloud.focus[voxel], 1.0, CONFIG.coarsening * farther * 1.3) * cloud.voxel_m + CONFIG.min_voxel_m
     assert (np.abs(level - cloud.xyz[voxel]).max(axis=1) <= edge * 1.001 + CONFIG.min_voxel_m).all()
 
 

@@ -132,9 +132,10 @@ class PointLanguageModel(nn.Module):
         return Prefix(hidden.last_hidden_state[:, len(self._before) :].float(), cache, length)
 
     @torch.no_grad()
-    def answer(self, prefix: Prefix, question: str, doubt: float = 0.0) -> Answer:
+    def answer(self, prefix: Prefix, question: str, doubt: float = 0.0, places: Tensor | None = None) -> Answer:
         """Write the answer greedily, up to its full stop, the end token, or ``max_answer_tokens``.
 
+        ``places`` (P, H) are the tokens of clicks and boxes, read between the points and the question.
         ``doubt`` (log-odds) is added where it chooses to write "There is no mask.": what somebody else, the mask
         reader, knows about whether there is a target.
 
@@ -146,7 +147,8 @@ class PointLanguageModel(nn.Module):
         """
         ids = self._question_ids(question)
         context = self._base.config.max_position_embeddings
-        if prefix.length + len(ids) + self.max_answer_tokens > context:
+        extra = 0 if places is None else len(places)
+        if prefix.length + extra + len(ids) + self.max_answer_tokens > context:
             raise SegPointError(
                 f"a question of {len(ids)} tokens does not fit into the LLM's context of {context}: shorten it"
             )
@@ -154,7 +156,7 @@ class PointLanguageModel(nn.Module):
         margin = 0.0
         seg_hidden: list[Tensor] = []
         try:
-            question_hidden = self._continue(prefix.cache, ids)
+            question_hidden = self._continue(prefix.cache, ids, places)[extra:]
             last = question_hidden[-1:]
             for step in range(self.max_answer_tokens):
                 logits = self._logits(last)[0]
@@ -187,33 +189,41 @@ class PointLanguageModel(nn.Module):
 
     # ---- training ----------------------------------------------------------------------------------------------
 
-    def forward_many(self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str]) -> ManyOutput:
+    def forward_many(
+        self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str], places: Sequence[Tensor] | None = None
+    ) -> ManyOutput:
         """All questions about one cloud in one packed sequence, teacher-forced.
 
-        ``[prefix | q_1 a_1 | q_2 a_2 | …]``: every block sees the prefix and itself, and its positions start right
-        after the prefix, so each block's states equal those of a sequence of its own.
+        ``[prefix | p_1 q_1 a_1 | p_2 q_2 a_2 | …]``: every block sees the prefix and itself, and its positions start
+        right after the prefix, so each block's states equal those of a sequence of its own.
 
         Args:
             tokens: f_5, (1, N1, W).
             questions: the question parts of the prompts.
             answers: what should be written (:func:`segpoint.prompts.answer`), one per question.
+            places: p_i, the tokens of clicks and boxes (P_i, H) with each question; P_i may be 0.
         """
         prefix = self._prefix_embeddings(tokens)
         blocks = [(self._question_ids(q), self._answer_ids(a)) for q, a in zip(questions, answers, strict=True)]
         # The last answer token is only ever predicted, never read.
         ids = torch.tensor([i for q, a in blocks for i in q + a[:-1]], device=prefix.device)
-        lengths = [len(q) + len(a) - 1 for q, a in blocks]
+        texts = [len(q) + len(a) - 1 for q, a in blocks]
+        pointed = [0 if places is None else len(places[i]) for i in range(len(blocks))]
+        embedded = list(self._embed(ids).split(texts))
+        if places is not None:
+            embedded = [torch.cat([p.to(e.dtype), e]) for p, e in zip(places, embedded, strict=True)]
+        lengths = [len(e) for e in embedded]
         mask, positions = _packed(prefix.shape[0], lengths, prefix.device)
         hidden = self._base.model(
-            inputs_embeds=torch.cat([prefix, self._embed(ids)])[None],
+            inputs_embeds=torch.cat([prefix, *embedded])[None],
             attention_mask=mask,
             position_ids=positions[None],
             use_cache=False,
         ).last_hidden_state[0]
         point_hidden = hidden[len(self._before) : prefix.shape[0]].float()
-        states = hidden[prefix.shape[0] :].split(lengths)
+        states = [h[n:] for h, n in zip(hidden[prefix.shape[0] :].split(lengths), pointed, strict=True)]
         question_hidden = [h[: len(q)].float() for h, (q, _) in zip(states, blocks, strict=True)]
-        seg = [block == self.seg_id for block in ids.split(lengths)]
+        seg = [block == self.seg_id for block in ids.split(texts)]
         seg_hidden = [h[s].float() for h, s in zip(states, seg, strict=True)]
         predicting = torch.cat([h[len(q) - 1 :] for h, (q, _) in zip(states, blocks, strict=True)])
         truth = torch.tensor([i for _, a in blocks for i in a], device=prefix.device)
@@ -241,6 +251,10 @@ class PointLanguageModel(nn.Module):
                 for row, i in enumerate(chosen):
                     hidden[i] = states[row, skip : skip + len(ids[i])].clone()
         return hidden
+
+    def point_embeddings(self, tokens: Tensor) -> Tensor:
+        """f_5 (1, N1, W) as the LLM gets it, (1, N1, H)."""
+        return self.project(tokens.to(self.seg_embedding.dtype))
 
     def word_table(self) -> Tensor:
         """(V, H) the base model's input embeddings, detached."""
@@ -318,12 +332,14 @@ class PointLanguageModel(nn.Module):
         if tokens.ndim != 3 or tokens.shape[0] != 1:
             raise ValueError(f"point tokens are (1, N1, W), got {tuple(tokens.shape)}")
         before = self._embed(torch.tensor(self._before, device=tokens.device))
-        points = self.project(tokens[0].to(self.seg_embedding.dtype))
+        points = self.point_embeddings(tokens)[0]
         return torch.cat([before, points.to(before.dtype)])
 
-    def _continue(self, cache: DynamicCache, ids: list[int]) -> Tensor:
-        """Append ids to the cache; their last hidden states (T, H) float32."""
+    def _continue(self, cache: DynamicCache, ids: list[int], places: Tensor | None = None) -> Tensor:
+        """Append places (P, H) and ids to the cache; their last hidden states (P + T, H) float32."""
         embeddings = self._embed(torch.tensor(ids, device=self.seg_embedding.device))[None]
+        if places is not None:
+            embeddings = torch.cat([places[None].to(embeddings.dtype), embeddings], dim=1)
         output = self._base.model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
         return output.last_hidden_state[0].float()
 

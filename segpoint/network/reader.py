@@ -6,7 +6,8 @@ layers in which [<SEG>, words] attend to each other and to the scene's middle le
 mask decoder lets its prompt tokens look at the image. A presence score says whether there is any target at all.
 
 The words are the frozen LLM's hidden states of the question alone, without points or LoRA: they do not depend on the
-cloud, so a standing instruction costs them once, and training stage 1 has exactly what is there at run time.
+cloud, so a standing instruction costs them once, and training stage 1 has exactly what is there at run time. Clicks and
+boxes (`segpoint.network.place`) are further words.
 
 Positions are given twice, in the same Fourier code: to what is looked at, and to the mask features f_P, so that
 ĥ_seg can carry over *where* the thing it chose is. Without that, two boxes that look alike get one mask.
@@ -17,6 +18,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from segpoint.network.position import PositionCode
 
 
 class ReaderLayer(nn.Module):
@@ -54,25 +57,6 @@ class ReaderLayer(nn.Module):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
-class PositionCode(nn.Module):
-    """Where a point is, as sines and cosines of its coordinates at wavelengths from 0.25 to 32 network units.
-
-    At the default unit of 0.2 m that is 5 cm (a mug) to 6.4 m (a room).
-    """
-
-    frequencies: Tensor
-
-    def __init__(self, width: int, octaves: int = 8) -> None:
-        super().__init__()
-        self.register_buffer("frequencies", 2 * torch.pi / (0.25 * 2.0 ** torch.arange(octaves)), persistent=False)
-        self.out = nn.Linear(3 + 6 * octaves, width)
-
-    def forward(self, points: Tensor) -> Tensor:
-        """(B, M, 3) in the network frame → (B, M, width)."""
-        angles = (points.unsqueeze(-1) * self.frequencies).flatten(2)
-        return self.out(torch.cat([points, angles.sin(), angles.cos()], dim=-1))
-
-
 class MaskReader(nn.Module):
     """Refines ĥ_seg by looking at the scene; residual, so that γ's path stays the paper's."""
 
@@ -89,14 +73,25 @@ class MaskReader(nn.Module):
         self.presence = nn.Linear(width, 1)
 
     def forward(
-        self, seg: Tensor | None, words: Tensor, word_mask: Tensor, scene: Tensor, positions: Tensor, scene_mask: Tensor
+        self,
+        seg: Tensor | None,
+        words: Tensor,
+        word_mask: Tensor,
+        scene: Tensor,
+        positions: Tensor,
+        scene_mask: Tensor,
+        places: Tensor | None = None,
+        place_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """seg γ(ŷ_seg) (B, Q, D), None before there is an answer, words (B, Q, T, H) with word_mask (B, Q, T), scene
-        f̃_4 (B, S, D) at positions (B, S, 3) with scene_mask (B, S) → ĥ_seg (B, Q, D), presence logit (B, Q)."""
+        f̃_4 (B, S, D) at positions (B, S, 3) with scene_mask (B, S), places (B, Q, P, D) with place_mask (B, Q, P)
+        → ĥ_seg (B, Q, D), presence logit (B, Q)."""
         asked = self.question(last_state(words, word_mask))  # (B, Q, D)
         seg = asked if seg is None else asked + seg
         tokens = torch.cat([seg.unsqueeze(2), self.words(words)], dim=2)
         mask = torch.cat([torch.ones_like(word_mask[..., :1]), word_mask], dim=2)
+        if places is not None and place_mask is not None:
+            tokens, mask = torch.cat([tokens, places], dim=2), torch.cat([mask, place_mask], dim=2)
         memory = self.norm_scene(scene) + self.position(positions)
         for layer in self.layers:
             tokens = layer(tokens, mask, memory, scene_mask)

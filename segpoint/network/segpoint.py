@@ -23,6 +23,7 @@ from segpoint.network.gem import GeometricEnhancer, GeometricInjection
 from segpoint.network.gfp import FeaturePropagation, PlainUpsampling
 from segpoint.network.inputs import POINT_FEATURES, PointInputs
 from segpoint.network.kpconv import gather
+from segpoint.network.place import PlaceEncoder, Places
 from segpoint.network.reader import MaskReader
 
 
@@ -92,6 +93,7 @@ class SegPoint(nn.Module):
         )
         reader = config.reader
         self.reader = MaskReader(language_width, gfp.width, reader.layers, reader.heads) if reader.layers else None
+        self.place = PlaceEncoder(gfp.width, language_width) if reader.layers else None
 
     def adapt(self) -> None:
         """Choose what of the encoder is trained (the paper's Tab. 6): nothing, all, LoRA in its attention, or adapters.
@@ -145,20 +147,29 @@ class SegPoint(nn.Module):
         return SceneFeatures(dense, points, scene, gather(inputs.points, level), valid)
 
     def read(
-        self, features: SceneFeatures, seg_hidden: Tensor | None, words: Tensor, word_mask: Tensor
+        self,
+        features: SceneFeatures,
+        seg_hidden: Tensor | None,
+        words: Tensor,
+        word_mask: Tensor,
+        places: Places | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """m̂ = ĥ_seg ⊗ f_P for Q questions a cloud.
 
         seg_hidden: ŷ_seg (B, Q, H); None where the reader is to go by the question alone (training stage 1, presence).
         words: the frozen LLM's states of the question (B, Q, T, H), word_mask (B, Q, T) bool; used by the reader.
+        places: what the user points at with each question, used by the reader (and by the LLM, before this).
         → mask logits (B, Q, N) and presence logits (B, Q), None without a reader. The dot product is scaled by
         1/√D (our choice: logits of order one at the start).
         """
         seg = None if seg_hidden is None else self.gamma(seg_hidden)
         dense, presence = features.dense, None
-        if self.reader is not None:
+        if self.reader is not None and self.place is not None:
+            at = (None, None) if places is None else (self.place(places, dense), places.mask)
             dense = dense + self.reader.locate(features.points)
-            seg, presence = self.reader(seg, words, word_mask, features.scene, features.positions, features.scene_valid)
+            seg, presence = self.reader(
+                seg, words, word_mask, features.scene, features.positions, features.scene_valid, *at
+            )
         if seg is None:
             raise ValueError("without a reader there is no mask before the LLM has answered: seg_hidden is needed")
         logits = seg @ dense.transpose(1, 2) / math.sqrt(seg.shape[-1])

@@ -10,7 +10,7 @@ from segpoint_training.scenes.shapes import rotation
 
 # focal length over image width: Kinect v1 sees 57° × 43°, a RealSense D435 aligned to its colour camera 55° × 42°
 # (cropped) or 69° × 42°
-_FOCAL = {"kinect": (0.82, 0.92), "realsense": (0.72, 0.96)}
+_FOCAL = {"kinect": (0.82, 0.92), "realsense": (0.58, 0.96), "stereo": (0.5, 1.3)}
 
 
 @dataclass(frozen=True)

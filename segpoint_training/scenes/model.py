@@ -29,11 +29,12 @@ class Model:
     clear: bool = False  # see-through: no colour name fits
     walled: bool = False  # its top has a rim: what stands there must lie wholly inside
     cavity: np.ndarray | None = None  # (n, 2) inside profile, radius and height, radius ascending; things lie in it
+    shelves: tuple[tuple[float, float, np.ndarray], ...] = ()  # height, clearance above, convex outline (k, 2)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The random choices of one object instance. ``split`` "test" also takes the variants kept from training."""
+    """The random choices of one object instance. Only ``split`` "train" goes without the variants kept from it."""
 
     rng: np.random.Generator
     split: str
@@ -45,8 +46,8 @@ class Draw:
         return bool(self.rng.random() < probability)
 
     def pick(self, options: Sequence[Option]) -> Option:
-        """One of the options; the last is reserved for the test split."""
-        held_out = self.split == "test" and self.chance(0.5)
+        """One of the options; the last never occurs in the split "train"."""
+        held_out = self.split != "train" and self.chance(0.5)
         return options[-1] if held_out else options[int(self.rng.integers(len(options) - 1))]
 
     def one_of(self, options: Sequence[Option]) -> Option:

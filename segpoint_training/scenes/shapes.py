@@ -26,6 +26,16 @@ class Mesh:
         moved = self.vertices @ rotation.T + np.asarray(shift, np.float32)
         return replace(self, vertices=moved, normals=self.normals @ rotation.T)
 
+    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
+        return replace(self, vertices=self.vertices + np.array([x, y, z], np.float32))
+
+    def scaled(self, x: float = 1.0, y: float = 1.0, z: float = 1.0) -> Mesh:
+        """Stretched along its axes by positive factors."""
+        factors = np.array([x, y, z], np.float32)
+        normals = self.normals / factors
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        return replace(self, vertices=self.vertices * factors, normals=normals)
+
     def of_part(self, part: int) -> Mesh:
         """The same mesh with every face in ``part``."""
         return replace(self, part=np.full(len(self.faces), part, np.int32))

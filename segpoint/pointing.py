@@ -1,0 +1,63 @@
+"""From what a user points at to what the network reads of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from segpoint.cloud import Cloud, network_frame
+from segpoint.config import BundleConfig
+from segpoint.errors import SegPointError
+from segpoint.network.inputs import PointInputs
+from segpoint.network.place import BOX, CLICK, Places
+from segpoint.prompts import Place
+
+_MISSED_M = 0.1  # a click farther than this (or five voxels) from every point means nothing that is there
+
+
+def find_places(place: Place, xyz: np.ndarray, cloud: Cloud, inputs: PointInputs, config: BundleConfig) -> Places:
+    """A user's clicks and box on a prepared cloud, as one question's `Places` (1, 1, P, …) on the inputs' device.
+
+    xyz: (M, 3), the caller's points. Raises `SegPointError` where nothing is at a click or in the box.
+    """
+    kinds, rows, corners = [], [], []
+    clicks = np.empty((0, 3)) if place.clicks is None else place.clicks
+    for click in clicks:
+        level = cloud.to_level(click[None])
+        distance = np.linalg.norm(cloud.xyz[: cloud.count] - level, axis=1)
+        nearest = int(distance.argmin())
+        if distance[nearest] > max(_MISSED_M, 5 * cloud.voxel_m):
+            raise SegPointError(
+                f"nothing of the cloud is at the click {np.round(click, 3).tolist()}: the nearest point is "
+                f"{distance[nearest]:.2f} m away; give metres in the cloud's own axes ({cloud.frame})"
+            )
+        kinds.append(CLICK)
+        rows.append(np.array([nearest]))
+        corners.append(np.repeat(level, 2, axis=0))
+    if place.box is not None:
+        held = ((xyz >= place.box[:3]) & (xyz <= place.box[3:])).all(axis=1) & (cloud.voxel_of >= 0)
+        if not held.any():
+            raise SegPointError(
+                f"the box {np.round(place.box, 3).tolist()} holds no point of the cloud; give its lowest and highest "
+                f"corner in metres in the cloud's own axes ({cloud.frame})"
+            )
+        kinds.append(BOX)
+        rows.append(np.unique(cloud.voxel_of[held]))
+        corners.append(np.stack([cloud.xyz[rows[-1]].min(axis=0), cloud.xyz[rows[-1]].max(axis=0)]))
+    ends = np.stack([network_frame(cloud, config.cloud, pair) for pair in corners])
+    inside = np.zeros((len(rows), len(cloud.xyz)), np.float32)
+    for share, some in zip(inside, rows, strict=True):
+        share[some] = 1 / len(some)
+    return Places(
+        kind=torch.tensor(kinds)[None, None],
+        corners=torch.from_numpy(ends)[None, None],
+        inside=torch.from_numpy(inside)[None, None],
+        token=torch.from_numpy(nearest_tokens(ends.mean(axis=1), inputs, 0, config))[None, None],
+    ).to(inputs.points.device)
+
+
+def nearest_tokens(points: np.ndarray, inputs: PointInputs, b: int, config: BundleConfig) -> np.ndarray:
+    """(n,) int64: the point token of the b-th cloud whose centre is nearest to each of points (n, 3, network frame)."""
+    levels = inputs.tables["levels"][b, : config.encoder.tokens]
+    centres = inputs.points[b, levels].cpu().numpy()
+    return np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)

@@ -1,0 +1,190 @@
+"""Asking a segmenter everything in a labelled set, and what its answers scored, beside what geometry would score.
+
+IoU is measured on the cloud's own points at full resolution, those with finite coordinates. Each cloud is encoded
+once for all that is asked about it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segpoint.errors import SegPointError
+from segpoint_training.baselines import REFERENCES, nearest_cluster, references, tabletop_clusters
+from segpoint_training.labelled import TASKS, LabelledCloud, LabelledSet, Question
+from segpoint_training.metrics import OUTCOMES, Sample, advantage, iou, measure, outcome, summary
+from segpoint_training.room_clusters import room_clusters
+
+if TYPE_CHECKING:
+    from segpoint.segmenter import Segmentation, Segmenter
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question: what the record keeps of it, what the answer scored and what each reference scored."""
+
+    item: dict[str, Any]  # cloud, instruction, kind, answer, iou, …
+    ours: Sample
+    references: dict[str, Sample]
+
+
+@dataclass
+class Evaluation:
+    """What one run gave, question by question in the order asked."""
+
+    answered: list[Answered] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # per cloud, all its questions
+    refused: list[str] = field(default_factory=list)  # what the segmenter could not answer: nothing was marked
+
+    @property
+    def ours(self) -> list[Sample]:
+        return [row.ours for row in self.answered]
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        return [row.item for row in self.answered]
+
+    @property
+    def references(self) -> dict[str, list[Sample]]:
+        return {name: [row.references[name] for row in self.answered] for name in REFERENCES}
+
+    @property
+    def tasks(self) -> list[str]:
+        """Those of TASKS that something was asked of."""
+        asked = {row.item["task"] for row in self.answered}
+        return [task for task in TASKS if task in asked]
+
+    def only(self, **wanted: str) -> Evaluation:
+        """The questions whose items hold these values, e.g. ``task="click"``."""
+        rows = [row for row in self.answered if all(row.item[name] == value for name, value in wanted.items())]
+        return Evaluation(rows, self.seconds, self.refused)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: what the first task measured, "also" the other tasks, then every item."""
+        first, *others = self.tasks or ["words"]
+        return {
+            **self.only(task=first).section(),
+            "also": {task: self.only(task=task).section() for task in others},
+            **({"colour": colour_loss(self)} if "no colour" in others else {}),
+            "clouds": len({item["cloud"] for item in self.items}),
+            "questions": len(self.items),
+            "refused": self.refused,
+            "seconds_per_cloud": float(np.median(self.seconds)) if self.seconds else None,
+            "items": self.items,
+        }
+
+    def section(self) -> dict[str, Any]:
+        """Measures per kind, of ours and of each reference, and what became of the answers."""
+        outcomes = Counter(item["outcome"] for item in self.items)
+        sensors = dict.fromkeys(item["sensor"] for item in self.items)
+        return {
+            "measures": {name: asdict(row) for name, row in summary(self.ours).items()},
+            "references": {
+                reference: {name: asdict(row) for name, row in summary(samples).items()}
+                for reference, samples in self.references.items()
+            },
+            "sensors": {name: asdict(measure(self.only(sensor=name).ours)) for name in sensors if name},
+            "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
+            "over_every_cluster": dict(zip(("miou", "low", "high"), self.over_every_cluster(), strict=True)),
+        }
+
+    def over_every_cluster(self) -> tuple[float, float, float]:
+        """How far ours is above marking every cluster, where there is a target: (mIoU difference, 95 % interval)."""
+        wanted = [row for row in self.answered if row.ours.has_target]
+        if not wanted:
+            return (float("nan"),) * 3
+        every = [row.references["every cluster"] for row in wanted]
+        return advantage([row.ours for row in wanted], every, [row.item["cloud"] for row in wanted])
+
+
+def colour_loss(evaluation: Evaluation) -> dict[str, float]:
+    """The same category questions with and without colour: their number, both mIoUs, and the share that is lost."""
+    seen = {(i["cloud"], i["instruction"]): i["iou"] for i in evaluation.only(task="words").items}
+    grey = evaluation.only(task="no colour").items
+    if not grey:
+        return {"count": 0, "with_colour": float("nan"), "without_colour": float("nan"), "lost": float("nan")}
+    before = float(np.mean([seen[item["cloud"], item["instruction"]] for item in grey]))
+    after = float(np.mean([item["iou"] for item in grey]))
+    lost = 1 - after / before if before else float("nan")
+    return {"count": len(grey), "with_colour": before, "without_colour": after, "lost": lost}
+
+
+Watcher = Callable[[LabelledCloud, Question, "Segmentation", float], None]
+
+
+def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = None) -> Evaluation:
+    """Ask a segmenter everything in ``data``. ``watch`` is told of each answer: cloud, question, answer, IoU."""
+    from tqdm import tqdm
+
+    result = Evaluation()
+    for cloud in tqdm(data, desc="clouds", disable=None):
+        if not cloud.questions:
+            continue
+        valid = np.isfinite(cloud.xyz).all(axis=1)
+        answers = _ask(segmenter, cloud, result)
+        things = room_clusters(cloud.xyz, cloud.frame) if cloud.scale == "room" else tabletop_clusters(cloud.xyz)
+        for question, answer in zip(cloud.questions, answers, strict=True):
+            mask, truth = answer.mask[valid], question.truth[valid]
+            score = iou(mask, truth)
+            item = {
+                "cloud": cloud.name,
+                "instruction": question.text,
+                "kind": question.kind,
+                "task": question.task,
+                "sensor": cloud.sensor,
+                "answer": answer.answer,
+                "iou": round(score, 4),
+                "outcome": outcome(mask, truth),
+                "points": int(mask.sum()),
+                "true_points": int(truth.sum()),
+                "targets": len(answer.instances),
+            }
+            at = _pointed_at(cloud, things, question)
+            rows = references(things, question.truth, valid, question.kind, at)
+            result.answered.append(Answered(item, Sample(question.kind, bool(truth.any()), (score,)), rows))
+            if watch:
+                watch(cloud, question, answer, score)
+    return result
+
+
+def _ask(segmenter: Segmenter, cloud: LabelledCloud, result: Evaluation) -> list[Segmentation]:
+    """All questions about one cloud at once; one by one where some cannot be answered, which is noted."""
+    start = time.perf_counter()
+    try:
+        answers = _segment(segmenter, cloud, cloud.questions)
+    except SegPointError:
+        answers = [_segment_or_note(segmenter, cloud, question, result) for question in cloud.questions]
+    result.seconds.append(time.perf_counter() - start)
+    return answers
+
+
+def _segment(segmenter: Segmenter, cloud: LabelledCloud, questions: Sequence[Question]) -> list[Segmentation]:
+    texts, places = [question.text for question in questions], [question.place for question in questions]
+    return segmenter.segment_many(cloud.xyz, texts, rgb=cloud.rgb, frame=cloud.frame, places=places)
+
+
+def _segment_or_note(
+    segmenter: Segmenter, cloud: LabelledCloud, question: Question, result: Evaluation
+) -> Segmentation:
+    from segpoint.segmenter import Segmentation
+
+    try:
+        return _segment(segmenter, cloud, [question])[0]
+    except SegPointError as error:
+        result.refused.append(f"{cloud.name}, {question.text}: {error}")
+        nothing = np.zeros(len(cloud.xyz), dtype=bool)
+        return Segmentation(nothing, nothing.astype(np.float32), "", [], {})
+
+
+def _pointed_at(cloud: LabelledCloud, things: list[np.ndarray], question: Question) -> int | None:
+    """The cluster that a question's click is on or its box around; None without a place."""
+    place = question.place
+    if place is None:
+        return None
+    point = place.clicks[0] if place.clicks is not None else np.asarray(place.box).reshape(2, 3).mean(axis=0)
+    return nearest_cluster(cloud.xyz, things, point)

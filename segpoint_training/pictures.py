@@ -1,0 +1,79 @@
+"""The answers that went worst, as one picture: what was asked, what was meant, what was marked, and what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from segpoint_training.labelled import LabelledCloud, Question
+from segpoint_training.metrics import outcome
+
+if TYPE_CHECKING:
+    from segpoint.segmenter import Segmentation
+
+_COLUMNS, _PANEL_WIDTH, _COLOURS = 2, 880, 160  # small enough to keep in a repository, large enough to read
+
+
+@dataclass(frozen=True)
+class _Entry:
+    score: float
+    cloud: LabelledCloud
+    question: Question
+    answer: Segmentation
+
+
+class Worst:
+    """Keeps the ``count`` answers with the lowest IoU, from as many clouds as possible where they are equally bad."""
+
+    def __init__(self, count: int = 20) -> None:
+        self._count = count
+        self._kept: list[_Entry] = []
+
+    def __call__(self, cloud: LabelledCloud, question: Question, answer: Segmentation, score: float) -> None:
+        self._kept.append(_Entry(score, cloud, question, answer))
+        of_cloud: Counter[str] = Counter()
+        ranked = []
+        for entry in sorted(self._kept, key=lambda entry: entry.score):
+            ranked.append((entry.score, of_cloud[entry.cloud.name], entry))
+            of_cloud[entry.cloud.name] += 1
+        self._kept = [entry for *_, entry in sorted(ranked, key=lambda row: row[:2])[: self._count]]
+
+    def draw(self, folder: Path) -> None:
+        """One sheet, worst.png, the truth beside each answer, and worst.md, the same in words."""
+        from segpoint.render import render_sheet
+
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["| | cloud | instruction | kind | answer | IoU | what went wrong |", "|---:|---|---|---|---|---:|---|"]
+        panels = []
+        for number, entry in enumerate(self._kept, start=1):
+            wrong = _what_went_wrong(entry)
+            panels.append(_panel(entry, number, wrong))
+            cells = [entry.cloud.name, entry.question.text, entry.question.kind, entry.answer.answer]
+            words = " | ".join(cell.replace("|", "\\|") for cell in cells)
+            lines.append(f"| {number} | {words} | {entry.score:.2f} | {wrong} |")
+        (folder / "worst.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        sheet = folder / "worst.png"
+        if panels:
+            render_sheet(sheet, panels, _COLUMNS)
+            Image.open(sheet).quantize(_COLOURS, dither=Image.Dither.NONE).save(sheet, optimize=True)
+
+
+def _what_went_wrong(entry: _Entry) -> str:
+    valid = np.isfinite(entry.cloud.xyz).all(axis=1)
+    return outcome(entry.answer.mask[valid], entry.question.truth[valid])
+
+
+def _panel(entry: _Entry, number: int, wrong: str) -> Image.Image:
+    from segpoint.render import draw_answer
+
+    cloud, question, answer = entry.cloud, entry.question, entry.answer
+    picture = draw_answer(
+        cloud.xyz, cloud.rgb, answer.mask, answer.instances, f"{number}. {question.text} [{question.kind}]",
+        f"{answer.answer} IoU {entry.score:.2f}: {wrong}", cloud.frame, cloud.width, cloud.height, question.truth,
+    )  # fmt: skip
+    return picture.resize((_PANEL_WIDTH, round(picture.height * _PANEL_WIDTH / picture.width)))

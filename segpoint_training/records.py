@@ -1,0 +1,49 @@
+"""What an evaluation leaves behind: JSON that says what was measured with what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from segpoint_training.provenance import git_commit
+
+
+def provenance(bundle: Path) -> dict[str, Any]:
+    """What was measured with what: the bundle's files, the code's commit, the versions that decide numbers."""
+    from importlib.metadata import version
+
+    digest = hashlib.sha256()
+    for name in ("config.json", "model.safetensors"):
+        digest.update((bundle / name).read_bytes())
+    packages = ("numpy", "scipy", "torch", "transformers", "peft")
+    return {
+        "bundle": bundle.resolve().name,
+        "bundle_sha256": digest.hexdigest(),
+        "git_commit": git_commit(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """JSON with one line an answer; NaN, which JSON does not know, becomes null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = without_nan({name: value for name, value in record.items() if name != "items"})
+    text = json.dumps(plain, indent=1, ensure_ascii=False)
+    if "items" in record:
+        lines = ",\n".join(json.dumps(without_nan(item), ensure_ascii=False) for item in record["items"])
+        text = f'{text[:-2]},\n "items": [\n{lines}\n ]\n}}'
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def without_nan(value: Any) -> Any:
+    """The same with None for NaN, numbers to four places."""
+    if isinstance(value, dict):
+        return {key: without_nan(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(member) for member in value]
+    if not isinstance(value, float):
+        return value
+    return round(value, 5) if value == value else None

@@ -1,0 +1,90 @@
+"""Furniture by name: families that draw a new piece, or a modelled asset where assets are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from segpoint_training.scenes import cases, fittings, seats
+from segpoint_training.scenes.model import Draw, Model, rectangle
+
+FURNITURE: dict[str, Callable[[Draw], Model]] = {
+    "chair": seats.chair,
+    "armchair": seats.armchair,
+    "sofa": seats.sofa,
+    "stool": seats.stool,
+    "bench": seats.bench,
+    "bed": seats.bed,
+    "table": cases.table,
+    "coffee table": cases.coffee_table,
+    "desk": cases.desk,
+    "wardrobe": cases.wardrobe,
+    "cabinet": cases.cabinet,
+    "nightstand": cases.nightstand,
+    "bookcase": cases.bookcase,
+    "piano": cases.piano,
+    "refrigerator": fittings.refrigerator,
+    "oven": fittings.oven,
+    "washing machine": fittings.washing_machine,
+    "sink": fittings.sink,
+    "toilet": fittings.toilet,
+    "trash can": fittings.trash_can,
+    "tv": fittings.tv,
+    "rug": fittings.rug,
+    "fireplace": fittings.fireplace,
+    "door": fittings.door,
+    "plant": fittings.floor_plant,
+    "lamp": fittings.floor_lamp,
+    "box": fittings.cardboard_box,
+    "vase": fittings.floor_vase,
+    "book": fittings.shelf_book,
+}
+_TABLE_SIZED = ("plant", "lamp", "box", "vase", "book")  # what assets hold under these names stands on tables
+_ASSETS = 0.5  # share of pieces that come from assets, where there are any
+
+
+def build_furniture(category: str, instance: int, split: str) -> Model:
+    """Piece number ``instance`` (≥ 0) of a family in FURNITURE; the same numbers give the same piece.
+
+    As in `objects.build` the splits share no piece.
+    """
+    stream = 2 * instance + (split != "train")
+    rng = np.random.default_rng((stream, list(FURNITURE).index(category), 1))
+    count = 0 if category in _TABLE_SIZED else _assets(split).get(category, 0)
+    if count and rng.random() < _ASSETS:
+        from segpoint_training.scenes.assets import load_asset
+
+        return with_top(load_asset(category, int(rng.integers(count)), split))
+    return FURNITURE[category](Draw(rng, split))
+
+
+@cache
+def _assets(split: str) -> dict[str, int]:
+    try:
+        from segpoint_training.scenes.assets import asset_categories
+    except ImportError:
+        return {}
+    return asset_categories(split)
+
+
+def with_top(model: Model) -> Model:
+    """The model with the surface that things can stand on, where its mesh has one: large, level and uncovered."""
+    if model.top is not None:
+        return model
+    mesh = model.mesh
+    corners = mesh.vertices[mesh.faces].astype(np.float64)
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(cross, axis=1) / 2
+    level = np.abs(cross[:, 2]) > 0.98 * 2 * area
+    height = corners[..., 2].mean(1)
+    highest = float(mesh.vertices[:, 2].max())
+    upper = level & (height > highest - 0.01)
+    span = np.ptp(mesh.vertices[:, :2], axis=0)
+    if area[upper].sum() < 0.6 * span[0] * span[1]:
+        return model
+    points = corners[upper].reshape(-1, 3)
+    low, size = points[:, :2].min(0), np.ptp(points[:, :2], axis=0)
+    return replace(model, top=(highest, rectangle(*(size * 0.8)) + low + size / 2))
