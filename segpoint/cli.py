@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 # Subcommands of the offline package: their modules parse their own arguments with ``main(argv) -> int | None``.
 # They are named here, not imported: the method does not depend on its training code.
 OFFLINE = {
+    "assets": ("segpoint_training.scenes.assets", "fetch models of household things and furniture for `generate`"),
     "demo": ("segpoint_training.demo", "start the real ROS 2 node, show it a generated scene, check what it answers"),
     "generate": ("segpoint_training.generate", "write generated scenes: labelled scans, training shards or a sheet"),
     "train": ("segpoint_training.train", "train a bundle"),
+    "ablate": ("segpoint_training.ablate", "measure what GEM, GFP and each way to adapt the encoder are worth"),
     "evaluate": ("segpoint_training.evaluate", "measure a bundle, on generated scenes or a folder of labelled clouds"),
 }
 
@@ -42,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if argv and argv[0] in OFFLINE:
             return import_module(OFFLINE[argv[0]][0]).main(argv[1:]) or 0
-        args = _parser().parse_args(argv)
+        args = _parser().parse_args(_joined(argv))
         return args.run(args)
     except SegPointError as error:
         print(f"segpoint: {' '.join(str(error).split())}", file=sys.stderr)
@@ -63,13 +65,19 @@ def _parser() -> argparse.ArgumentParser:
 
     segment = commands.add_parser("segment", help="find what an instruction means in a point file")
     segment.add_argument("file", metavar="FILE", help="a .pcd, .ply or .npz file (an array xyz, optionally rgb)")
-    segment.add_argument("instruction", metavar="INSTRUCTION", help='for example "pick up the mug"')
+    segment.add_argument("instruction", metavar="INSTRUCTION", nargs="?", default="",
+                         help='for example "pick up the mug"; may be left out with --click or --box')  # fmt: skip
+    segment.add_argument("--click", metavar="X,Y,Z", type=_coordinates, action="append",
+                         help="a point on the thing meant, metres in the file's axes; may be repeated")  # fmt: skip
+    segment.add_argument("--box", metavar="X,Y,Z,X,Y,Z", type=_coordinates,
+                         help="lowest and highest corner of a box around the thing meant")  # fmt: skip
     segment.add_argument("--bundle", metavar="FOLDER", help="a trained model's folder (default: the one that ships)")
     segment.add_argument(
         "--frame",
-        choices=("optical", "body"),
+        choices=("optical", "body", "map"),
         default="optical",
-        help="the file's axes: optical = x right, y down, z forward (default); body = x forward, y left, z up",
+        help="the file's axes: optical = x right, y down, z forward (default); body = x forward, y left, z up; "
+        "map = z up, put together from many views",
     )
     segment.add_argument("--threshold", type=_probability, help="least score of a target point (default: the bundle's)")
     segment.add_argument("--out", metavar="FILE", help="write the points with label and score (.pcd, .ply or .npz)")
@@ -87,6 +95,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _joined(argv: list[str]) -> list[str]:
+    """``--click -0.1,0,0.8`` as ``--click=-0.1,0,0.8``: argparse would take the coordinates for an option."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] in ("--click", "--box"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def _probability(text: str) -> float:
     try:
         value = float(text)
@@ -97,11 +116,21 @@ def _probability(text: str) -> float:
     return value
 
 
+def _coordinates(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0.1,-0.05,0.8") from None
+
+
 def _segment(args: argparse.Namespace) -> int:
     from segpoint.files import SUFFIXES, check_target, read_points, storable_fields
-    from segpoint.prompts import check_instruction
+    from segpoint.prompts import THIS, Place, check_instruction
 
     # All of this before the model is loaded: a mistyped path should not cost seconds.
+    if args.click or args.box:
+        Place(args.click, args.box)
+        args.instruction = args.instruction or THIS
     check_instruction(args.instruction, _MOST_WORDS)
     if args.png:
         check_target(args.png, (".png",))
@@ -113,7 +142,9 @@ def _segment(args: argparse.Namespace) -> int:
     from segpoint.segmenter import Segmenter
 
     segmenter = Segmenter.from_bundle(args.bundle, threshold=args.threshold)
-    result = segmenter.segment(points.xyz, args.instruction, rgb=points.rgb, frame=args.frame)
+    result = segmenter.segment(
+        points.xyz, args.instruction, rgb=points.rgb, frame=args.frame, clicks=args.click, box=args.box
+    )
     if args.out:
         _write_labelled(args.out, points, result)
     if args.png:
@@ -152,6 +183,8 @@ def _as_json(args: argparse.Namespace, points: PointFile, result: Segmentation) 
         "file": args.file,
         "instruction": args.instruction,
         "frame": args.frame,
+        "clicks": args.click,
+        "box": args.box,
         "answer": result.answer,
         "points": len(points.xyz),
         "target_points": int(result.mask.sum()),

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _scene_with_target(seed: int) -> tuple[Scene, np.ndarray]:
     """The scene and which of its points belong to a mug, (M,) bool."""
-    scene = generate_scene(seed, "test")
+    scene = generate_scene(seed, "test", "kinect")
     truth = np.isin(scene.instance, [thing.id for thing in scene.objects if thing.category == TARGET])
     if not truth.any():
         raise SegPointError(f"scene {seed} of the test split shows no {TARGET}: give another --seed")

@@ -69,17 +69,15 @@ class Request:
 def main(argv: list[str] | None = None) -> int:
     """The command line of ``segpoint evaluate``."""
     args = _parser().parse_args(argv)
-    bundle = args.bundle
-    if args.all or args.row:
-        folder = Path(args.json_folder)
-        check_folder(folder)
-        run_targets(bundle, args.row or [*PARTS], folder, Path(args.real), args.scenes, args.seed)
-        return 0
     task = "semantic" if args.semantic else "click" if args.click else "no colour" if args.no_colour else "words"
-    run_evaluate(
-        Request(args.data, bundle, task, args.scenes, args.seed, args.split, args.scale, args.sensor, args.frame,
-                args.json, args.pictures)
+    request = Request(
+        args.data, args.bundle, task, args.scenes, args.seed, args.split, args.scale, args.sensor, args.frame,
+        args.json, args.pictures,
     )  # fmt: skip
+    if args.all or args.row:
+        run_targets(request, [*PARTS] if args.all else args.row, Path(args.json_folder), Path(args.real))
+    else:
+        run_evaluate(request)
     return 0
 
 
@@ -141,13 +139,17 @@ def run_evaluate(request: Request) -> dict[str, Any]:
     return record
 
 
-def run_targets(bundle: str | None, parts: list[str], folder: Path, real: Path, scenes: int | None, seed: int) -> None:
-    """Measure parts of the project's targets; without the real scans, their part is left out."""
+def run_targets(request: Request, parts: list[str], folder: Path, real: Path) -> None:
+    """Measure parts of the project's targets with the request's bundle, scenes (of "tables") and seed.
+
+    Without the real scans at ``real`` their part is left out.
+    """
+    check_folder(folder)
     if "real" in parts and not real.is_dir():
         print(f"left out: there are no real scans at {real} (--real)")
         parts = [part for part in parts if part != "real"]
-    segmenter, path = _load(bundle)
-    run_parts(segmenter, path, parts, folder, real, scenes or SCENES, seed)
+    segmenter, bundle = _load(request.bundle)
+    run_parts(segmenter, bundle, parts, folder, real, request.scenes or SCENES, request.seed)
 
 
 def _data(request: Request) -> LabelledSet:

@@ -133,8 +133,7 @@ def generated_set(
     from segpoint_training.scenes.generate import generate_scene
 
     def load(index: int) -> LabelledCloud:
-        chosen = ({"sensor": sensor} if sensor else {}) | ({"scale": scale} if scale != "table" else {})
-        scene = generate_scene(first_seed + index, split, **chosen)
+        scene = generate_scene(first_seed + index, split, sensor, scale=scale)
         return labelled_scene(scene, split)
 
     description = {

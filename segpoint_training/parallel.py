@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -35,7 +35,7 @@ def in_order(
     workers: int | None = None,
     describe: str = "",
     unit: str = "scene",
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """``function(item)`` of every item, in their order, computed by ``workers`` processes (None: one per core).
 
     Function and items have to pickle; one worker means this process. The first exception of a call is raised here and
@@ -49,7 +49,7 @@ def in_order(
             yield result
 
 
-def _spread(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+def _spread(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Generator[Result, None, None]:
     others = set(multiprocessing.active_children())
     # Spawned, not forked: torch and OpenMP may run in this process already, and neither survives a fork.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)

@@ -20,7 +20,9 @@ _COLUMNS, _PANEL_WIDTH, _COLOURS = 2, 880, 160  # small enough to keep in a repo
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """One answer and its IoU."""
+
     score: float
     cloud: LabelledCloud
     question: Question
@@ -28,20 +30,23 @@ class _Entry:
 
 
 class Worst:
-    """Keeps the ``count`` answers with the lowest IoU, from as many clouds as possible where they are equally bad."""
+    """Keeps the ``count`` answers with the lowest IoU, from as many clouds as possible where they are equally bad.
+
+    ``kept`` holds them, worst first.
+    """
 
     def __init__(self, count: int = 20) -> None:
         self._count = count
-        self._kept: list[_Entry] = []
+        self.kept: list[Entry] = []
 
     def __call__(self, cloud: LabelledCloud, question: Question, answer: Segmentation, score: float) -> None:
-        self._kept.append(_Entry(score, cloud, question, answer))
+        self.kept.append(Entry(score, cloud, question, answer))
         of_cloud: Counter[str] = Counter()
         ranked = []
-        for entry in sorted(self._kept, key=lambda entry: entry.score):
+        for entry in sorted(self.kept, key=lambda entry: entry.score):
             ranked.append((entry.score, of_cloud[entry.cloud.name], entry))
             of_cloud[entry.cloud.name] += 1
-        self._kept = [entry for *_, entry in sorted(ranked, key=lambda row: row[:2])[: self._count]]
+        self.kept = [entry for *_, entry in sorted(ranked, key=lambda row: row[:2])[: self._count]]
 
     def draw(self, folder: Path) -> None:
         """One sheet, worst.png, the truth beside each answer, and worst.md, the same in words."""
@@ -50,7 +55,7 @@ class Worst:
         folder.mkdir(parents=True, exist_ok=True)
         lines = ["| | cloud | instruction | kind | answer | IoU | what went wrong |", "|---:|---|---|---|---|---:|---|"]
         panels = []
-        for number, entry in enumerate(self._kept, start=1):
+        for number, entry in enumerate(self.kept, start=1):
             wrong = _what_went_wrong(entry)
             panels.append(_panel(entry, number, wrong))
             cells = [entry.cloud.name, entry.question.text, entry.question.kind, entry.answer.answer]
@@ -58,17 +63,16 @@ class Worst:
             lines.append(f"| {number} | {words} | {entry.score:.2f} | {wrong} |")
         (folder / "worst.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
         sheet = folder / "worst.png"
-        if panels:
-            render_sheet(sheet, panels, _COLUMNS)
-            Image.open(sheet).quantize(_COLOURS, dither=Image.Dither.NONE).save(sheet, optimize=True)
+        render_sheet(sheet, panels, _COLUMNS)
+        Image.open(sheet).quantize(_COLOURS, dither=Image.Dither.NONE).save(sheet, optimize=True)
 
 
-def _what_went_wrong(entry: _Entry) -> str:
+def _what_went_wrong(entry: Entry) -> str:
     valid = np.isfinite(entry.cloud.xyz).all(axis=1)
     return outcome(entry.answer.mask[valid], entry.question.truth[valid])
 
 
-def _panel(entry: _Entry, number: int, wrong: str) -> Image.Image:
+def _panel(entry: Entry, number: int, wrong: str) -> Image.Image:
     from segpoint.render import draw_answer
 
     cloud, question, answer = entry.cloud, entry.question, entry.answer

@@ -63,11 +63,12 @@ class QuestionStates:
     """Last hidden states of the frozen LLM for many questions, computed once and kept in a file.
 
     Stage 1 of training has no LLM in the loop; this stands in for it. Calling it with questions gives their states
-    padded, (Q, T, H) float32, with a mask (Q, T) bool.
+    padded, (Q, T, H) float32, with a mask (Q, T) bool, on ``device``; the table itself (float16) stays where it is.
     """
 
     def __init__(self, states: Tensor, first: Tensor, index: dict[str, int]) -> None:
         self.states, self.first, self.index = states, first, index
+        self.device = torch.device("cpu")
 
     @property
     def width(self) -> int:
@@ -79,7 +80,9 @@ class QuestionStates:
         longest = int((end - begin).max())
         at = begin[:, None] + torch.arange(longest)
         mask = at < end[:, None]
-        return self.states[at.clamp_max(len(self.states) - 1)].float() * mask[..., None], mask
+        states = self.states[at.clamp_max(len(self.states) - 1)].to(self.device).float()
+        mask = mask.to(self.device)
+        return states * mask[..., None], mask
 
     def many(self, questions: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
         """Q questions about each of B clouds → (B, Q, T, H) states and (B, Q, T) mask."""

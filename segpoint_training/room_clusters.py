@@ -55,12 +55,11 @@ def find_floor(points: np.ndarray, tolerance: np.ndarray, frame: str) -> tuple[n
     chosen = rng.choice(len(points), min(len(points), 4000), replace=False)
     some, near = points[chosen], tolerance[chosen]
     a, b, c = some[rng.integers(len(some), size=(3, _HYPOTHESES))]
-    normals = np.cross(b - a, c - a)
-    lengths = np.linalg.norm(normals, axis=1)
     up = np.array(_UP[frame])
+    normals = np.cross(b - a, c - a)
+    normals[::2] = up  # every other hypothesis is level: with furniture all over a floor, three of its points are rare
+    lengths = np.linalg.norm(normals, axis=1)
     upright = np.abs(normals @ up) > np.cos(np.deg2rad(_TILT[frame])) * np.maximum(lengths, 1e-9)
-    if not upright.any():
-        return None
     normals = normals[upright] / lengths[upright, None]
     normals *= np.sign(normals @ up)[:, None]
     heights = some @ normals.T - (normals * a[upright]).sum(axis=1)  # (sample, hypotheses)
@@ -93,7 +92,11 @@ def _on_walls(plan: np.ndarray, height: np.ndarray, fewest: float) -> np.ndarray
         some = left[rng.integers(len(left), size=min(len(left), 3000))]
         a, b = plan[some[rng.integers(len(some), size=(2, _HYPOTHESES))]]
         across = np.stack([a[:, 1] - b[:, 1], b[:, 0] - a[:, 0]], axis=1)
-        across /= np.maximum(np.linalg.norm(across, axis=1), 1e-9)[:, None]
+        length = np.linalg.norm(across, axis=1)
+        apart = length > 0.1
+        if not apart.any():
+            break
+        across, a = across[apart] / length[apart, None], a[apart]
         gaps = np.abs(plan[some] @ across.T - (across * a).sum(axis=1))
         best = int(np.argmax((gaps < _WALL_THICKNESS).sum(axis=0)))
         line = left[np.abs((plan[left] - a[best]) @ across[best]) < _WALL_THICKNESS]

@@ -129,6 +129,8 @@ def write_shards(
     stamp = make_stamp(data, cloud)
     folder.mkdir(parents=True, exist_ok=True)
     check_manifest(folder, stamp, writes=bool(todo))
+    if not todo:
+        return paths
     wanted = [request for shard in todo.values() for request in shard]
     made = in_order(partial(_label, cloud), wanted, workers=workers or data.workers, describe=f"{split} scenes")
     with closing(made):
@@ -163,7 +165,8 @@ def _label(config: CloudConfig, request: SceneRequest) -> LabelledCloud | str:
     try:
         return label_scene(request.generate(), level)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        cause = error.__cause__ or error
+        return f"{type(cause).__name__}: {cause}"
 
 
 def _write_shard(
@@ -177,12 +180,9 @@ def _write_shard(
         request, reason = next(iter(left_out.items()))
         raise SegPointError(f"{len(left_out)} of {len(requests)} scenes of {path.name} fail, first {request}: {reason}")
     facts = {"stamp": stamp, "left_out": left_out, "scenes": [_facts(one) for one in clouds]}
+    arrays: dict[str, Any] = {name: np.stack([getattr(one, name) for one in clouds]) for name in _ARRAYS}
     content = io.BytesIO()
-    np.savez(
-        content,
-        **{name: np.stack([getattr(one, name) for one in clouds]) for name in _ARRAYS},
-        facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
-    )
+    np.savez(content, **arrays, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8))
     write_whole(path, content.getvalue())
 
 

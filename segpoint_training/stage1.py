@@ -7,6 +7,7 @@ scene's encoding is shared by all its questions.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from segpoint_training.scenes.categories import TRAINED
 from segpoint_training.shards import LabelledCloud
 from segpoint_training.train import Stage, Watch, fit
 from segpoint_training.validation import validate
+from segpoint_training.warm_start import fill
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Words:
     colours: Sequence[str]
     category_table: Tensor
     colour_table: Tensor
+
+    def to(self, device: torch.device) -> Words:
+        tables = (self.category_table.to(device), self.colour_table.to(device))
+        return Words(self.categories, self.colours, *tables)
 
 
 class MaskTrainer(nn.Module):
@@ -73,9 +79,8 @@ class MaskTrainer(nn.Module):
     def _word_loss(self, looks: Tensor, batch: Batch, instance: Tensor) -> Tensor:
         """looks (B, M, H) of points on ``instance`` (B, M) should be like the words for it and for its colour."""
         category, colour = batch.category.gather(1, instance), batch.colour.gather(1, instance)
-        return word_loss(looks, self.words.category_table, category) + 0.5 * word_loss(
-            looks, self.words.colour_table, colour
-        )
+        words = self.words.to(looks.device)
+        return word_loss(looks, words.category_table, category) + 0.5 * word_loss(looks, words.colour_table, colour)
 
     def stand_in(self, states: Tensor, mask: Tensor) -> Tensor | None:
         """What stands in for ŷ_seg (B, Q, H): nothing, or without a reader the state at the question's last token."""
@@ -118,7 +123,10 @@ def run_stage1(
     config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], watch: Watch
 ) -> None:
     """Embed the questions, then fit; the checkpoint stays in ``run/stage1``."""
-    trainer = build_trainer(config, run, train, held_out)
+    trainer = build_trainer(config, run, train, held_out).to(watch.device)
+    trainer.states.device = watch.device
+    if watch.start:
+        watch.log(start=dataclasses.asdict(fill({"trainer": trainer}, watch.start)))
     stage = config.stage1
     batches = Batches(
         train,
@@ -135,11 +143,11 @@ def run_stage1(
     )
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(watch.device.type, torch.bfloat16):
             return trainer(batch, stage)
 
     def look() -> dict[str, float]:
-        return validate(config.model, held_out, trainer.answer)
+        return validate(config.model, held_out, trainer.answer, watch.device)
 
     gates = [p for name, p in trainer.named_parameters() if name.endswith(".gate")]
     others = [p for name, p in trainer.named_parameters() if not name.endswith(".gate")]

@@ -64,7 +64,7 @@ class AnswerTrainer(nn.Module):
         return weighted(means, stage), {name: float(value.detach()) for name, value in means.items()}
 
     def _scene_losses(self, one: Batch, tokens: PointTokens) -> dict[str, Tensor]:
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(one.rows.device.type, enabled=False):
             told = None if one.places is None else self._told(one.places, tokens)
             said = self.language.forward_many(tokens.f5.float(), one.questions[0], one.answers[0], told)
         features = self.network.propagate(tokens, said.point_hidden[None], one.inputs, one.rows)
@@ -119,6 +119,8 @@ def run_stage2(
         # The reader has learnt to choose without ŷ_seg: γ adds nothing at first, and then what it can.
         for parameter in trainer.network.gamma[2].parameters():
             nn.init.zeros_(parameter)
+    trainer.to(watch.device)
+    trainer.states.device = watch.device
     stage = config.stage2
     batches = Batches(
         train,
@@ -135,11 +137,11 @@ def run_stage2(
     )
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(watch.device.type, torch.bfloat16):
             return trainer(batch, stage)
 
     def look() -> dict[str, float]:
-        segmenter = Segmenter(config.model, trainer.network, language)
+        segmenter = Segmenter(config.model, trainer.network, language, str(watch.device))
 
         def answer(inputs: PointInputs, questions: list[str], places: Places | None) -> tuple[Tensor, None]:
             encoded = segmenter.encode(inputs, Stopwatch())
@@ -147,7 +149,7 @@ def run_stage2(
             asked = zip(questions, at, strict=True)
             return torch.stack([segmenter.read(encoded, q, Stopwatch(), p).logits for q, p in asked]), None
 
-        return validate(config.model, held_out[:VALIDATED], answer)
+        return validate(config.model, held_out[:VALIDATED], answer, watch.device)
 
     new = [*language.trained_parameters().values(), *trainer.network.gamma.parameters()]
     known = {id(p) for p in new}

@@ -107,8 +107,9 @@ def run_parts(
             if part == "real":
                 record["items"] = [_without_words(item) for item in record["items"]]
         write_record(folder / f"{part}.json", record)
-    worst.draw(folder / "generated")
-    write_targets(folder)
+        write_targets(folder)
+    if worst.kept:
+        worst.draw(folder / "generated")
 
 
 def part_data(part: str, real: Path, scenes: int, seed: int) -> LabelledSet:
@@ -211,7 +212,7 @@ def _part_markdown(part: str, record: dict[str, Any]) -> str:
     ]
     for kind, ours in record["measures"].items():
         others = [record["references"][name][kind]["miou"] for name in names]
-        figures = map(percent, (ours["miou"], ours["acc25"], ours["acc50"], *others))
+        figures = [percent(value) for value in (ours["miou"], ours["acc25"], ours["acc50"], *others)]
         rows.append("| " + " | ".join([kind, str(ours["count"]), *figures]) + " |")
     for sensor, ours in record["sensors"].items():
         figures = [percent(ours[name]) for name in ("miou", "acc25", "acc50")] + [""] * len(names)

@@ -134,7 +134,7 @@ class Stage:
 def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
     """Train a stage to its end, to ``watch.minutes``, or to a SIGTERM; then save. Resumes from its checkpoint."""
     config, folder = stage.config, watch.run / stage.name
-    optimizer = torch.optim.AdamW(stage.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(stage.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
     ema = Ema(flat_state(stage.modules), config.ema)
     step = 0
     if (folder / "state.safetensors").exists():

@@ -25,7 +25,9 @@ POINTED = 4  # objects of a cloud that are clicked on
 
 
 @torch.no_grad()
-def validate(config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answerer) -> dict[str, float]:
+def validate(
+    config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answerer, device: torch.device | str = "cpu"
+) -> dict[str, float]:
     """mIoU per kind of ``answer``: a cloud, questions and places → mask logits (Q, N), presence logits (Q,) or None.
 
     Kind "place" is one click on the middle of an object, without words. "ungated" is the mIoU with target without the
@@ -36,8 +38,11 @@ def validate(config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answ
     for item in clouds:
         inputs = collate([item.cloud], config)
         asked = [*item.instructions, *_clicks(item)]
-        logits, presence = answer(inputs, [question_of(i) for i in asked], _places(item, asked, inputs, config))
-        masks = (logits[:, : item.cloud.count] > 0).numpy()
+        places = _places(item, asked, inputs, config)
+        logits, presence = answer(
+            inputs.to(device), [question_of(i) for i in asked], places.to(device) if places else None
+        )
+        masks = (logits[:, : item.cloud.count] > 0).cpu().numpy()
         truth = truths(replace(item, instructions=tuple(asked)))
         for q, instruction in enumerate(asked):
             there = presence is None or bool(presence[q] > 0)

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from segpoint.files import read_points
-from segpoint_training.baselines import REFERENCES, depth_tolerance, dominant_plane, references, tabletop_clusters
+from segpoint_training.baselines import (
+    REFERENCES,
+    depth_tolerance,
+    dominant_plane,
+    nearest_cluster,
+    references,
+    tabletop_clusters,
+)
 from segpoint_training.labelled import folder_set, merge_parts
 from segpoint_training.metrics import summary
+from segpoint_training.room_clusters import room_clusters
 
 
 def table_with_boxes(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +76,54 @@ def test_references_by_hand():
     assert rows["random cluster"].ious == (pytest.approx(2 / 3), 0.0)
     assert rows["best cluster"].ious == (pytest.approx(2 / 3),)
     assert all(row.has_target and row.kind == "spatial" for row in rows.values())
+
+
+def test_where_something_is_pointed_at_nothing_is_random():
+    xyz = np.array([[0.0, 0, 1], [0.1, 0, 1], [0.5, 0, 1], [0.6, 0, 1]])
+    things = [np.array([0, 1]), np.array([2, 3])]
+    at = nearest_cluster(xyz, things, np.array([0.48, 0, 1]))
+    assert at == 1 and nearest_cluster(xyz, [], xyz[0]) is None
+    truth, valid = np.array([0, 0, 1, 0], dtype=bool), np.ones(4, dtype=bool)
+    rows = references(things, truth, valid, "one click", at)
+    assert rows["random cluster"].ious == (0.5,) and rows["every cluster"].ious == (0.25,)
+
+
+def room(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A floor (1), two walls (2, 3), a cupboard 20 cm before one (4) and a chair (5), z up; (M, 3) and ids (M,)."""
+    rng = np.random.default_rng(seed)
+
+    def box(low, high, count):
+        return rng.uniform(low, high, (count, 3))
+
+    parts = [
+        box((0, 0, 0), (4, 5, 0), 20000), box((0, 5, 0), (4, 5, 2.5), 9000), box((4, 0, 0), (4, 5, 2.5), 9000),
+        box((1, 4.3, 0.05), (2, 4.8, 1.8), 6000), box((2.5, 2, 0.05), (3, 2.5, 0.9), 3000),
+    ]  # fmt: skip
+    xyz = np.concatenate(parts)
+    return xyz + rng.normal(0, 0.004, xyz.shape), np.repeat([1, 2, 3, 4, 5], [len(part) for part in parts])
+
+
+@pytest.mark.parametrize("frame", ["map", "body", "optical"])
+def test_a_room_is_its_furniture_without_floor_and_walls(frame):
+    xyz, ids = room()
+    if frame != "map":
+        xyz = xyz - (0.5, 0.5, 1.2)  # the sensor stands in a corner, its x axis along a wall
+    if frame == "optical":  # 20° down: x right, y down, z forward
+        level = np.stack([-xyz[:, 1], -xyz[:, 2], xyz[:, 0]], axis=1)
+        c, s = np.cos(np.deg2rad(20)), np.sin(np.deg2rad(20))
+        xyz = level @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]).T
+    xyz[::19] = np.nan
+    found = room_clusters(xyz, frame)
+    assert [np.bincount(ids[indices]).argmax() for indices in found] == [4, 5]
+    for indices, id in zip(found, (4, 5), strict=True):
+        assert (ids[indices] == id).mean() > 0.98
+        assert len(indices) > 0.8 * np.count_nonzero((ids == id) & np.isfinite(xyz[:, 0]))
+
+
+def test_no_floor_gives_no_furniture():
+    assert room_clusters(np.full((50, 3), 1.0), "map") == []
+    wall = np.random.default_rng(0).uniform((0, 2, 0), (3, 2, 2.5), (2000, 3))
+    assert room_clusters(wall, "body") == []
 
 
 def test_references_without_truth_or_clusters():

@@ -112,7 +112,7 @@ def test_public_names() -> None:
         _ = segpoint.nothing
 
 
-@pytest.mark.parametrize("words", [(), ("fly",), ("segment",), ("segment", "a.pcd", "mug", "--frame", "map")])
+@pytest.mark.parametrize("words", [(), ("fly",), ("segment",), ("segment", "a.pcd", "mug", "--frame", "moon")])
 def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(list(words))

@@ -16,7 +16,7 @@ CONFIG = CloudConfig(points=2048)
 
 @pytest.fixture(scope="module")
 def scene():
-    return generate_scene(3, split="test", width=320, height=240)
+    return generate_scene(3, "test", "kinect", 320, 240)
 
 
 @pytest.fixture(scope="module")

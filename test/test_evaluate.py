@@ -9,9 +9,24 @@ import pytest
 
 from segpoint.errors import SegPointError
 from segpoint.files import write_points
+from segpoint.prompts import Place
 from segpoint_training import evaluate as evaluation
-from segpoint_training.evaluate import evaluate, print_tables
-from segpoint_training.labelled import folder_set, generated_set
+from segpoint_training.answers import colour_loss, evaluate
+from segpoint_training.evaluate import Request
+from segpoint_training.labelled import (
+    category_words,
+    clicks,
+    folder_set,
+    generated_set,
+    labelled_scene,
+    middle_point,
+    without_colour,
+    words_and_clicks,
+)
+from segpoint_training.pictures import Worst
+from segpoint_training.records import without_nan
+from segpoint_training.scenes.scene import Instruction, Scene, SceneObject
+from segpoint_training.tables import print_tables
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 130.0
 
@@ -54,8 +69,9 @@ class LeftBoxSegmenter:
     def __init__(self):
         self.calls = []
 
-    def segment_many(self, xyz, instructions, rgb=None, frame="optical"):
-        self.calls.append((list(instructions), frame, rgb.dtype))
+    def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
+        self.calls.append((list(instructions), frame, None if rgb is None else rgb.dtype))
+        self.places = places
         found = np.nan_to_num(xyz @ np.array([0, np.sqrt(0.5), np.sqrt(0.5)]), nan=9.0) < 0.95
         found &= np.nan_to_num(xyz[:, 0]) < 0
         empty = np.zeros(len(xyz), dtype=bool)
@@ -101,6 +117,100 @@ def test_only_points_that_exist_count(folder):
     assert result.items[0]["iou"] == 1.0 and result.items[3]["iou"] == 1.0
 
 
+def test_clicks_come_with_the_words_and_are_counted_apart(folder):
+    segmenter = LeftBoxSegmenter()
+    result = evaluate(segmenter, folder_set(folder, 1).asked(words_and_clicks))
+    assert [len(call[0]) for call in segmenter.calls] == [6]  # one encoding: four instructions, two boxes
+    assert segmenter.places[:4] == [None] * 4 and all(place.clicks.shape == (1, 3) for place in segmenter.places[4:])
+    assert result.tasks == ["words", "click"]
+    assert [item["iou"] for item in result.only(task="click").items] == [1.0, 0.0]  # it marks the left one always
+    record = result.to_dict()
+    assert record["measures"]["with target"]["count"] == 3 and record["also"]["click"]["measures"]["all"]["count"] == 2
+    clicked = record["also"]["click"]["references"]["random cluster"]["one click"]
+    assert clicked["miou"] > 0.9  # not by chance: the cluster that was clicked
+    assert record["also"]["click"]["outcomes"] == {"right": 1, "wrong object": 1}
+
+
+def test_the_middle_is_a_point_of_the_thing():
+    ring = np.array([[np.cos(a), np.sin(a), 1.0] for a in np.linspace(0, 6, 50)] + [[0, 0, 1.0], [np.nan] * 3])
+    mask = np.ones(len(ring), dtype=bool)
+    mask[50] = False  # the hole's middle is not of the ring
+    point = middle_point(ring, mask)
+    assert np.linalg.norm(point[:2]) == pytest.approx(1.0) and np.isfinite(point).all()
+
+
+def test_colour_is_compared_on_the_same_questions(folder):
+    class ByColour(LeftBoxSegmenter):
+        """Finds the left box; without colour it marks nothing."""
+
+        def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
+            answers = super().segment_many(xyz, instructions, rgb, frame, places)
+            for answer in answers:
+                answer.mask = answer.mask if rgb is not None else np.zeros(len(xyz), dtype=bool)
+            return answers
+
+    segmenter = ByColour()
+    result = evaluate(segmenter, folder_set(folder).asked(category_words, without_colour))
+    asked = ["the boxes", "the table"]
+    assert segmenter.calls == [(asked, "optical", np.uint8), (asked, "optical", None)] * 2
+    loss = colour_loss(result)
+    assert loss["count"] == 4 and loss["without_colour"] == 0.0 and loss["lost"] == 1.0
+    assert loss["with_colour"] == pytest.approx(20 / 45 / 2, abs=1e-3)
+    assert result.to_dict()["colour"] == loss
+
+
+def test_what_cannot_be_answered_is_noted_and_counts_as_nothing_found(folder):
+    class Refusing(LeftBoxSegmenter):
+        def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
+            if "the boxes" in instructions:
+                raise SegPointError("no boxes today")
+            return super().segment_many(xyz, instructions, rgb, frame, places)
+
+    result = evaluate(Refusing(), folder_set(folder, 1))
+    assert [item["outcome"] for item in result.items] == ["right", "nothing found", "wrong object", "right"]
+    assert result.refused == ["one.pcd, the boxes: no boxes today"]
+
+
+def test_worst_are_the_worst_from_as_many_clouds_as_possible():
+    worst = Worst(3)
+    cloud = [SimpleNamespace(name=name) for name in "ab"]
+    for index, score in [(0, 0.0), (0, 0.0), (0, 0.0), (1, 0.5), (1, 0.0), (1, 0.9)]:
+        worst(cloud[index], None, None, score)
+    assert [(entry.cloud.name, entry.score) for entry in worst.kept] == [("a", 0.0), ("b", 0.0), ("a", 0.0)]
+
+
+def tiny_scene(instructions, categories=("table", "mug", "shoe")) -> Scene:
+    """A row of 400 points in the body frame: background, then 100 points of each object."""
+    xyz = np.stack([np.linspace(1, 2, 400), np.zeros(400), np.linspace(0, 0.1, 400)], axis=1).astype(np.float32)
+    objects = tuple(
+        SceneObject(id, category, "", (0, 0, 0), (1, 1, 1), "upright", int(id > 1), 100)
+        for id, category in enumerate(categories, start=1)
+    )
+    return Scene(xyz, None, np.repeat([0, 1, 2, 3], 100).astype(np.int32), 400, 1, objects, 7, "lidar", "table",
+                 "body", tuple(instructions))  # fmt: skip
+
+
+def test_scenes_are_asked_with_their_places_and_open_ones_about_held_out_things_only():
+    said = [
+        Instruction("the mug", "category", (2,), "mug"),
+        Instruction("this", "place", (3,), "shoe", "click"),
+        Instruction("the shoe here", "place", (3,), "shoe", "box"),
+        Instruction("the shoe and the mug", "category", (2, 3), "shoe"),
+        Instruction("the banana", "zero-target", (), ""),
+    ]
+    cloud = labelled_scene(tiny_scene(said), "test")
+    assert [q.text for q in cloud.questions] == [i.text for i in said]
+    assert (cloud.frame, cloud.height, cloud.rgb, cloud.things) == ("body", 1, None, (2, 3))
+    click, box = cloud.questions[1].place, cloud.questions[2].place
+    assert isinstance(click, Place) and click.clicks[0, 0] in cloud.xyz[300:, 0] and click.box is None
+    assert box.clicks is None
+    assert box.box[[0, 2, 3, 5]] == pytest.approx([*cloud.xyz[300, [0, 2]], *cloud.xyz[399, [0, 2]]])
+    assert [q.truth.sum() for q in cloud.questions] == [100, 100, 100, 200, 0]
+    assert [q.text for q in labelled_scene(tiny_scene(said), "open").questions] == ["this", "the shoe here"]
+    assert [q.place.clicks.shape for q in clicks(cloud).questions] == [(1, 3), (1, 3)]
+    assert not category_words(cloud).questions  # it saw no colour to lose
+
+
 def test_command_writes_tables_json_and_pictures(folder, monkeypatch, capsys):
     bundle = folder / "bundle"
     bundle.mkdir()
@@ -119,6 +229,8 @@ def test_command_writes_tables_json_and_pictures(folder, monkeypatch, capsys):
     assert len(record["bundle_sha256"]) == 64 and record["versions"]["numpy"] == np.__version__
     assert [item["instruction"] for item in record["items"]][-1] == "the mug"
     assert (folder / "pictures" / "worst.png").stat().st_size > 10_000
+    words = (folder / "pictures" / "worst.md").read_text()
+    assert "| 1 | one.pcd | the table | category | box <SEG>. | 0.00 | wrong object |" in words
 
 
 def test_nothing_with_a_target_is_no_number(folder, capsys):
@@ -127,7 +239,7 @@ def test_nothing_with_a_target_is_no_number(folder, capsys):
     result = evaluate(LeftBoxSegmenter(), folder_set(folder))
     print_tables(result, {"data": "x", "clouds": 2, "questions": 2})
     assert "–" in capsys.readouterr().out
-    text = json.dumps(evaluation._without_nan(result.to_dict()), allow_nan=False)
+    text = json.dumps(without_nan(result.to_dict()), allow_nan=False)
     assert json.loads(text)["measures"]["with target"]["miou"] is None
 
 
@@ -174,8 +286,13 @@ def test_kinds_are_printed_as_they_are(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["--seed", "-1"], ["--json", "."], ["--json", "setup.cfg/a.json"], ["--pictures", "setup.cfg"]]
-)
+    "words",
+    [
+        ["--seed", "-1"], ["--scenes", "0"], ["--json", "."], ["--json", "setup.cfg/a.json"],
+        ["--pictures", "setup.cfg"], ["--semantic", "--pictures", "there"], [".", "--semantic"], [".", "--split", "open"],
+        ["--all", "--json-folder", "setup.cfg"], ["--all", "--scenes", "0"],
+    ],
+)  # fmt: skip
 def test_bad_targets_are_told_before_the_work(tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "setup.cfg").touch()
@@ -191,12 +308,11 @@ def test_unlabelled_clouds_are_refused(folder):
 
 
 def test_generated_scenes_are_the_test_split_by_seed():
-    pytest.importorskip("segpoint_training.scenes.generate")
-    data = generated_set(900_000, 2)
+    data = generated_set(900_000, 2, sensor="kinect")
     first, second = data
-    assert len(data) == 2 and first.name == "test_900000" and second.name == "test_900001"
-    assert data.description["seeds"] == [900_000, 900_001]
-    assert len(first.xyz) == first.width * first.height and first.questions
+    assert [cloud.name for cloud in data] == ["table_test_900000_kinect", "table_test_900001_kinect"]
+    assert data.description["seeds"] == [900_000, 900_001] and data.description["split"] == "test"
+    assert len(first.xyz) == first.width * first.height and first.questions and first.things
     assert {q.kind for q in first.questions + second.questions} >= {"category", "zero-target"}
     for question in first.questions:
         assert question.truth.shape == (len(first.xyz),)
@@ -214,14 +330,14 @@ def test_the_bundle_that_ships_end_to_end(tmp_path):
     from segpoint.backbone import backbone_folder
     from segpoint.config import default_bundle
 
-    pytest.importorskip("segpoint.segmenter")
     try:
         default_bundle(), backbone_folder()
     except SegPointError as missing:
         pytest.skip(str(missing))
-    record = evaluation.run_evaluate(None, scenes=1, json_path=str(tmp_path / "r.json"), pictures=str(tmp_path))
+    request = Request(scenes=1, sensor="kinect", json=str(tmp_path / "r.json"), pictures=str(tmp_path))
+    record = evaluation.run_evaluate(request)
     assert record["clouds"] == 1 and record["questions"] == len(record["items"]) >= 5
-    assert record["measures"]["all"]["miou"] > 0.0
+    assert record["measures"]["all"]["miou"] > 0.0 and record["refused"] == []
     assert all(item["answer"] for item in record["items"])
     assert json.loads((tmp_path / "r.json").read_text())["items"] == record["items"]
     assert (tmp_path / "worst.png").is_file()

@@ -5,7 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from segpoint_training.metrics import Sample, SemanticMeasure, advantage, iou, measure, summary
+from segpoint_training.metrics import (
+    FEWEST_CLOUDS,
+    OUTCOMES,
+    Sample,
+    SemanticMeasure,
+    advantage,
+    iou,
+    measure,
+    outcome,
+    summary,
+)
 
 
 def mask(*values: int) -> np.ndarray:
@@ -73,9 +83,32 @@ def test_semantic_sums_over_clouds_before_dividing():
 
 
 def test_advantage_counts_clouds_not_questions():
-    ours = [Sample("a", True, (0.6,))] * 100 + [Sample("a", True, (0.2,))]
-    theirs = [Sample("a", True, (0.4,))] * 101
-    gain, low, high = advantage(ours, theirs, ["one"] * 100 + ["two"])
-    assert gain == pytest.approx((100 * 0.2 - 0.2) / 101)
-    assert low == pytest.approx(-0.2) and high == pytest.approx(0.2)  # two clouds that disagree prove nothing
-    assert advantage(ours, ours, ["x"] * 101) == (0.0, 0.0, 0.0)
+    ours = [Sample("a", True, (0.6,))] * 100 + [Sample("a", True, (0.2,))] * FEWEST_CLOUDS
+    theirs = [Sample("a", True, (0.4,))] * len(ours)
+    clouds = ["one"] * 100 + [f"{n}" for n in range(FEWEST_CLOUDS)]
+    gain, low, high = advantage(ours, theirs, clouds)
+    assert gain == pytest.approx((100 * 0.2 - FEWEST_CLOUDS * 0.2) / len(ours))
+    assert low == pytest.approx(-0.2) and high > 0  # drawn without "one", every cloud is worse
+    assert advantage(ours, ours, clouds) == (0.0, 0.0, 0.0)
+
+
+def test_few_clouds_give_no_interval():
+    ours, theirs = [Sample("a", True, (0.6,))] * 100, [Sample("a", True, (0.4,))] * 100
+    gain, low, high = advantage(ours, theirs, [f"{n % (FEWEST_CLOUDS - 1)}" for n in range(100)])
+    assert gain == pytest.approx(0.2) and math.isnan(low) and math.isnan(high)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "expected"),
+    [
+        (mask(0, 1, 1, 0), mask(0, 1, 1, 1), "right"),  # 2 / 3
+        (mask(0, 0, 0, 0), mask(0, 0, 0, 0), "right"),
+        (mask(0, 0, 0, 0), mask(0, 1, 1, 0), "nothing found"),
+        (mask(1, 0, 0, 1), mask(0, 1, 1, 0), "wrong object"),
+        (mask(1, 1, 1, 0), mask(0, 0, 1, 1), "too much"),  # half of the truth, a third of the mask
+        (mask(0, 1, 0, 0), mask(0, 1, 1, 1), "part of it"),
+        (mask(1, 0, 0, 0), mask(0, 0, 0, 0), "found where there is none"),
+    ],
+)  # fmt: skip
+def test_outcome(prediction, truth, expected):
+    assert outcome(prediction, truth) == expected and expected in OUTCOMES

@@ -36,7 +36,7 @@ FRAME = "camera_depth_optical_frame"
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     """The demo's, which the bundle that ships must find the mug in."""
-    return generate_scene(SEED, "test")
+    return generate_scene(SEED, "test", "kinect")
 
 
 @pytest.fixture

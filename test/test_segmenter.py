@@ -49,7 +49,7 @@ def segmenter(bundle: Path) -> Segmenter:
 
 @pytest.fixture(scope="module")
 def scene():
-    return generate_scene(5, split="test", width=320, height=240)
+    return generate_scene(5, "test", "kinect", 320, 240)
 
 
 def test_the_answer_fits_the_cloud(segmenter, scene):
@@ -107,12 +107,12 @@ def test_the_readers_doubt_reaches_the_llm(bundle, scene, monkeypatch):
     segmenter = Segmenter.from_bundle(bundle)
     told = []
     answer = segmenter.language.answer
-    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt: told.append(doubt) or answer(p, q, doubt))
+    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt, places: told.append(doubt) or answer(p, q, doubt))
     segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     segmenter.config = replace(CONFIG, presence_weight=2.0)
     segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     assert told[0] == 0 != told[1]
-    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt: answer(p, q, 1e9))
+    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt, places: answer(p, q, 1e9))
     sure = segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     assert sure.answer == NO_MASK and not sure.mask.any() and not sure.instances
 

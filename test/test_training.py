@@ -32,7 +32,7 @@ SMALL = BundleConfig(
 
 @pytest.fixture(scope="module")
 def labelled():
-    return [label_scene(generate_scene(seed, width=160, height=120), SMALL.cloud) for seed in range(4)]
+    return [label_scene(generate_scene(seed, "train", "kinect", 160, 120), SMALL.cloud) for seed in range(4)]
 
 
 def test_losses_against_the_published_ones(shared: Path):
@@ -199,5 +199,5 @@ def test_both_stages_run_resume_and_release(tmp_path: Path):
     assert [line["begins"] for line in log if "begins" in line] == [0, 3, 0]
     assert int(first["step"]) == 3 and int(load_file(run / "stage1" / "state.safetensors")["step"]) == 5
     assert (bundle / "MODEL_CARD.md").read_text().startswith("# segpoint-tabletop")
-    scene = generate_scene(1, split="test", width=160, height=120)
+    scene = generate_scene(1, "test", "kinect", 160, 120)
     assert Segmenter.from_bundle(bundle).segment(scene.xyz, "the box", rgb=scene.rgb).mask.shape == scene.instance.shape

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from segpoint_training.scenes.categories import CATEGORIES
 
@@ -48,17 +49,17 @@ class Asset:
         return self.split in ("test", "both") or (split == "open" and self.split == "open")
 
     def in_scale(self, scale: str) -> bool:
-        """Whether it suits scenes of that scale, by its category and, where that has two, by its size."""
+        """Whether it suits scenes of that scale, "table" or "room", by its category and its size."""
         category = CATEGORIES[self.category]
         if scale == "table":
-            return category.on_table and (not category.in_room or max(self.size) <= LARGEST_ON_TABLE
-                                          or self.category == "table")  # fmt: skip
+            return category.on_table and (max(self.size) <= LARGEST_ON_TABLE or self.category == "table")
         return category.in_room and (not category.on_table or max(self.size) >= SMALLEST_ON_FLOOR)
 
 
 @lru_cache(maxsize=1)
 def assets() -> tuple[Asset, ...]:
     """Every row of the catalogue, ordered by category and id."""
-    rows = json.loads(FILE.read_text(encoding="utf-8"))
-    tuples = ("size", "turn")
-    return tuple(Asset(**{k: tuple(v) if k in tuples else v for k, v in row.items()}) for row in rows)
+    rows: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
+    for row in rows:
+        row |= {key: tuple(row[key]) for key in ("size", "turn") if key in row}
+    return tuple(Asset(**row) for row in rows)

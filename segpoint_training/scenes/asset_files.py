@@ -75,12 +75,12 @@ def read_obj(archive: zipfile.ZipFile, member: str) -> Soup:
     coordinates = np.vstack([_table(texture, 2), np.zeros((1, 2))])  # the last row stands for "none"
     faces, uvs, material = [], [], []
     for group in polygons.values():
-        at = np.array([polygon[1] for polygon in group])
-        cut = _triangles(points, at)  # (n, k - 2, 3) corners of each polygon
-        row = np.arange(len(at))[:, None, None]
-        faces.append(at[row, cut].reshape(-1, 3))
+        around = np.array([polygon[1] for polygon in group])
+        cut = _triangles(points, around)  # (n, k - 2, 3) corners of each polygon
+        row = np.arange(len(around))[:, None, None]
+        faces.append(around[row, cut].reshape(-1, 3))
         uvs.append(coordinates[np.array([polygon[2] for polygon in group])[row, cut]].reshape(-1, 3, 2))
-        material.append(np.repeat([polygon[0] for polygon in group], at.shape[1] - 2))
+        material.append(np.repeat([polygon[0] for polygon in group], around.shape[1] - 2))
     if not faces:
         raise ValueError(f"{member} holds no faces")
     used = tuple(library.get(name, Material()) for name in names)

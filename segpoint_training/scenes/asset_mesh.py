@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
@@ -16,6 +16,8 @@ PARTS = 8  # the renderer tells that many parts of an object apart
 CREASE = 40.0  # degrees: sharper edges stay edges
 
 _SAMPLES = 60_000  # points by which the faces of a simplified mesh find their material
+_PROBES = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [1, 5, 5], [5, 1, 5], [5, 5, 1]], float)
+_PROBES /= _PROBES.sum(1, keepdims=True)  # where a face is asked what it is made of, as shares of its corners
 _Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # x right, y up, z to the viewer → z up
 
 
@@ -52,12 +54,12 @@ def convert(soup: Soup, size: Sequence[float], turn: np.ndarray, up: str, top: f
     """
     axes = (_Y_UP if up == "y" else np.eye(3)) @ turn
     points = _fitted(soup.vertices @ axes.T, soup.faces, np.asarray(size, float))
-    soup = _visible(Soup(points, soup.faces, soup.uv, soup.material, soup.materials))
+    soup = _visible(replace(soup, vertices=points, uv=np.nan_to_num(soup.uv)))
     area = _areas(soup.vertices, soup.faces)
     weight = area / area.sum()
     shine = float(weight @ np.array([m.shine for m in soup.materials])[soup.material])
     clear = float(weight @ np.array([m.opacity < 0.7 for m in soup.materials])[soup.material])
-    soup = _simplified(_welded(soup))
+    soup = _standing(_simplified(soup))
     parts, part, uv = _parts(soup)
     mesh = _mesh(soup.vertices, soup.faces, uv, part)
     return Converted(mesh, parts, shine, clear, None if top is None else _top(soup, top))
@@ -69,6 +71,13 @@ def _fitted(points: np.ndarray, faces: np.ndarray, size: np.ndarray) -> np.ndarr
     low, extent = used.min(0), np.ptp(used, axis=0)
     factor = np.where(extent > 1e-9 * extent.max(), size / np.maximum(extent, 1e-12), 1.0)
     return (points - low) * factor - (size[0] / 2, size[1] / 2, 0.0)
+
+
+def _standing(soup: Soup) -> Soup:
+    """Centred on the origin with its lowest point at z = 0, where unseen or collapsed faces were its outermost."""
+    used = soup.vertices[np.unique(soup.faces)]
+    low, high = used.min(0), used.max(0)
+    return replace(soup, vertices=soup.vertices - ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]))
 
 
 def _areas(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -102,9 +111,9 @@ def _texels(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return texture[np.floor((1 - uv[..., 1]) * height).astype(int) % height, column]
 
 
-def _welded(soup: Soup) -> Soup:
-    """Points that coincide are one, and of faces over the same three points only the first stays."""
-    step = 1e-5 * np.ptp(soup.vertices[soup.faces].reshape(-1, 3), axis=0).max()
+def _welded(soup: Soup, share: float) -> Soup:
+    """Points closer than about a ``share`` of its size are one, and of faces over the same points the first stays."""
+    step = share * np.ptp(soup.vertices[soup.faces].reshape(-1, 3), axis=0).max()
     _, first, same = np.unique(np.round(soup.vertices / step).astype(np.int64), axis=0, return_index=True,
                                return_inverse=True)  # fmt: skip
     faces = same.reshape(-1)[soup.faces]
@@ -116,9 +125,20 @@ def _welded(soup: Soup) -> Soup:
 
 
 def _simplified(soup: Soup) -> Soup:
-    """At most about MOST_FACES faces, by quadric edge collapse; material and uv are those of the nearest old face."""
+    """About MOST_FACES faces at most; their material and uv are those of the nearest face there was."""
+    whole = soup = _welded(soup, 1e-5)
     if len(soup.faces) <= MOST_FACES:
         return soup
+    for share in (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2):  # loose leaves have no edges to collapse before they are welded
+        points, faces = _collapsed(soup)
+        if len(faces) < 1.1 * MOST_FACES:
+            break
+        soup = _welded(whole, share)
+    return _dressed(points, faces, whole)
+
+
+def _collapsed(soup: Soup) -> tuple[np.ndarray, np.ndarray]:
+    """Points and faces after quadric edge collapse."""
     import fast_simplification
 
     points, faces = fast_simplification.simplify(
@@ -126,34 +146,63 @@ def _simplified(soup: Soup) -> Soup:
         target_count=MOST_FACES, agg=5.0,
     )  # fmt: skip
     points, faces = points.astype(np.float64), faces.astype(np.int64)
-    faces = faces[_areas(points, faces) > 1e-12]
-    where, samples, uv = _sampled(soup)
-    normals = _unit(_crosses(soup.vertices, soup.faces))[where]
+    return points, faces[_areas(points, faces) > 1e-12]
+
+
+def _dressed(points: np.ndarray, faces: np.ndarray, soup: Soup) -> Soup:
+    """``faces`` with the material and uv of the nearest faces of ``soup`` that are turned alike."""
+    where, samples = _sampled(soup)
     reach = 0.03 * np.ptp(points, axis=0).max()  # a face turned away counts as that much farther
-    found = _unit(_crosses(points, faces))
-    tree = cKDTree(np.hstack([samples, reach * normals]))
-    _, nearest = tree.query(np.hstack([points[faces].mean(1), reach * found]))
-    material = soup.material[where[nearest]]
-    corners = np.repeat(uv[nearest][:, None], 3, 1)
-    inside = 0.8 * points[faces] + 0.2 * points[faces].mean(1, keepdims=True)
+    keys = np.hstack([samples, reach * _unit(_crosses(soup.vertices, soup.faces))[where]])
+    found = reach * _unit(_crosses(points, faces))
+    probes = np.concatenate([_PROBES @ points[faces], np.repeat(found[:, None], len(_PROBES), 1)], 2)
+    nearest, middle = _nearest(soup, keys, where, probes.reshape(-1, 6))
+    votes = np.eye(len(soup.materials), dtype=np.int64)[soup.material[nearest]].reshape(len(faces), len(_PROBES), -1)
+    material = votes.sum(1).argmax(1)
+    uv = np.repeat(middle.reshape(len(faces), -1, 2)[:, :1], 3, 1)
+    inside = 0.9 * points[faces] + 0.1 * points[faces].mean(1, keepdims=True)
     for number, kind in enumerate(soup.materials):
-        mine, old = np.flatnonzero(material == number), np.flatnonzero(soup.material[where] == number)
-        if kind.texture is None or not len(mine):
-            continue
-        query = np.concatenate([inside[mine], np.repeat(reach * found[mine][:, None], 3, 1)], 2)
-        _, at = cKDTree(tree.data[old]).query(query.reshape(-1, 6))
-        corners[mine] = _unbroken(uv[old[at]].reshape(-1, 3, 2), corners[mine])
-    return Soup(points, faces, corners, material, soup.materials)
+        mine, old = material == number, soup.material[where] == number
+        if kind.texture is not None and mine.any():
+            query = np.concatenate([inside[mine], np.repeat(found[mine][:, None], 3, 1)], 2).reshape(-1, 6)
+            corners = _nearest(soup, keys[old], where[old], query)[1].reshape(-1, 3, 2)
+            uv[mine] = _unbroken(corners, uv[mine])
+    return Soup(points, faces, uv, material, soup.materials)
 
 
-def _sampled(soup: Soup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points spread over the surface: their face (S,), position (S, 3) and uv (S, 2). The same soup, the same points."""
+def _nearest(
+    soup: Soup, keys: np.ndarray, where: np.ndarray, query: np.ndarray, candidates: int = 12
+) -> tuple[np.ndarray, np.ndarray]:
+    """The face (Q,) nearest to each query (Q, 6), a position and a scaled normal, and the uv there (Q, 2).
+
+    ``keys`` (S, 6) are points on the faces ``where`` (S,). Of the faces that some lie on nearby, the one at the least
+    distance wins: a screen lies a hair's breadth over its case.
+    """
+    _, at = cKDTree(keys).query(query, min(candidates, len(keys)))
+    face = where[at].reshape(len(query), -1)
+    corner = soup.vertices[soup.faces[face]]  # (Q, C, 3, 3)
+    u, v = corner[:, :, 1] - corner[:, :, 0], corner[:, :, 2] - corner[:, :, 0]
+    w = query[:, None, :3] - corner[:, :, 0]
+    uu, uv, vv, uw, vw = ((p * q).sum(-1) for p, q in ((u, u), (u, v), (v, v), (u, w), (v, w)))
+    determinant = np.maximum(uu * vv - uv**2, 1e-24)
+    s, t = (vv * uw - uv * vw) / determinant, (uu * vw - uv * uw) / determinant
+    share = np.clip(np.stack([1 - s - t, s, t], -1), 0, 1)  # roughly the face's nearest point
+    share /= share.sum(-1, keepdims=True)
+    distance = np.linalg.norm(np.einsum("qcsd,qcs->qcd", corner, share) - query[:, None, :3], axis=-1)
+    turned = np.linalg.norm(keys[at].reshape(len(query), -1, 6)[..., 3:] - query[:, None, 3:], axis=-1)
+    best = np.argmin(distance + 0.1 * turned, 1)
+    row = np.arange(len(query))
+    chosen = face[row, best]
+    return chosen, np.einsum("qsd,qs->qd", soup.uv[chosen], share[row, best])
+
+
+def _sampled(soup: Soup) -> tuple[np.ndarray, np.ndarray]:
+    """Points spread over the surface: their face (S,) and position (S, 3). The same soup gives the same points."""
     rng = np.random.default_rng(0)
     area = _areas(soup.vertices, soup.faces)
     where = np.concatenate([np.arange(len(area)), rng.choice(len(area), _SAMPLES, p=area / area.sum())])
     share = rng.dirichlet((1, 1, 1), len(where))
-    position = np.einsum("sk,skd->sd", share, soup.vertices[soup.faces[where]])
-    return where, position, np.einsum("sk,skd->sd", share, soup.uv[where])
+    return where, np.einsum("sk,skd->sd", share, soup.vertices[soup.faces[where]])
 
 
 def _unbroken(uv: np.ndarray, middle: np.ndarray) -> np.ndarray:
@@ -180,7 +229,8 @@ def _parts(soup: Soup) -> tuple[tuple[Part, ...], np.ndarray, np.ndarray]:
             keys.setdefault((plain, -1) if material.texture is None else ((), number), []).append(number)
     groups = sorted(keys.values(), key=lambda group: -area[group].sum())
     alone = groups if len(groups) <= PARTS else groups[: PARTS - 1]
-    parts, part, uv = [], np.zeros(len(soup.faces), np.int64), soup.uv * (1, -1) + (0, 1)
+    parts: list[Part] = []
+    part, uv = np.zeros(len(soup.faces), np.int64), soup.uv * (1, -1) + (0, 1)
     for group in alone:
         part[np.isin(soup.material, group)] = len(parts)
         parts.append(_look(soup.materials[max(group, key=lambda number: area[number])], float(area[group].sum())))
@@ -250,7 +300,7 @@ def _top(soup: Soup, height: float) -> tuple[float, np.ndarray] | None:
     mine = level & (np.abs(middle[:, 2] - height) < 0.02)
     if not mine.any():
         return None
-    highest = float(soup.vertices[soup.faces[mine]].reshape(-1, 3)[:, 2].max())
+    highest = float(middle[mine, 2].max())
     mine &= middle[:, 2] > highest - 0.01
     flat = soup.vertices[soup.faces[mine]].reshape(-1, 3)[:, :2]
     try:

@@ -32,6 +32,8 @@ _OWN_COLOUR = frozenset(
     "plant banana apple orange lemon pear peach strawberry bread hamburger tv toilet sink bathtub".split()
 ) | {"rubik's cube"}
 
+_SEE_THROUGH = frozenset(("glass", "bottle", "jar", "vase", "mug", "bowl", "table", "coffee table", "glasses"))
+
 
 def assets_folder() -> Path:
     """Where the converted models are, or would be."""
@@ -80,10 +82,11 @@ def load_asset(
         factors = _factors(rng, new)
         mesh = mesh.scaled(*factors)
         top = None if top is None else (float(top[0] * factors[2]), top[1] * factors[:2])
-    clear = stored.clear > 0.5
-    material = "glass" if clear else ""
-    return Model(asset.category, mesh, surface, material=material, printed=asset.paint == "printed", top=top,
-                 clear=clear)  # fmt: skip
+    clear = _clear(asset, stored)
+    return Model(
+        asset.category, mesh, surface, material="glass" if clear else "", printed=asset.paint == "printed", top=top,
+        clear=clear,
+    )  # fmt: skip
 
 
 def _check_split(split: str) -> None:
@@ -146,8 +149,12 @@ def _surface(asset: Asset, stored: _Stored, rng: np.random.Generator | None, cha
         Skin(np.clip(stored.textures[i] * gain, 0, 1)) if i in stored.textures else plain(np.clip(shade * gain, 0, 1))
         for i, shade in enumerate(shades)
     ]
-    dropout = 0.5 if stored.clear > 0.5 else 0.1 * stored.shine
+    dropout = 0.5 if _clear(asset, stored) else 0.1 * stored.shine
     return Surface(tuple(skins), 0.05 + 0.5 * stored.shine, dropout)
+
+
+def _clear(asset: Asset, stored: _Stored) -> bool:
+    return stored.clear > 0.5 and asset.category in _SEE_THROUGH
 
 
 def _repainted(stored: _Stored, rng: np.random.Generator) -> np.ndarray:

@@ -42,7 +42,7 @@ FURNITURE: dict[str, Callable[[Draw], Model]] = {
     "vase": fittings.floor_vase,
     "book": fittings.shelf_book,
 }
-_TABLE_SIZED = ("plant", "lamp", "box", "vase", "book")  # what assets hold under these names stands on tables
+_OWN = ("book", "rug")  # assets of these are not what we mean
 _ASSETS = 0.5  # share of pieces that come from assets, where there are any
 
 
@@ -53,11 +53,11 @@ def build_furniture(category: str, instance: int, split: str) -> Model:
     """
     stream = 2 * instance + (split != "train")
     rng = np.random.default_rng((stream, list(FURNITURE).index(category), 1))
-    count = 0 if category in _TABLE_SIZED else _assets(split).get(category, 0)
+    count = 0 if category in _OWN else _assets(split).get(category, 0)
     if count and rng.random() < _ASSETS:
         from segpoint_training.scenes.assets import load_asset
 
-        return with_top(load_asset(category, int(rng.integers(count)), split))
+        return with_top(load_asset(category, int(rng.integers(count)), split, rng, "room"))
     return FURNITURE[category](Draw(rng, split))
 
 
@@ -67,7 +67,7 @@ def _assets(split: str) -> dict[str, int]:
         from segpoint_training.scenes.assets import asset_categories
     except ImportError:
         return {}
-    return asset_categories(split)
+    return asset_categories(split, "room")
 
 
 def with_top(model: Model) -> Model:

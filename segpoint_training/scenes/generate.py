@@ -1,4 +1,4 @@
-"""A tabletop scene from a seed."""
+"""A scene from a seed: a tabletop or a room, as one sensor records it."""
 
 from __future__ import annotations
 
@@ -7,61 +7,70 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segpoint.errors import SegPointError
-from segpoint_training.scenes import colours
 from segpoint_training.scenes.camera import Camera, draw_camera
+from segpoint_training.scenes.categories import CATEGORIES
+from segpoint_training.scenes.instructions import write_instructions
 from segpoint_training.scenes.layout import TABLE, Layout, Placed
 from segpoint_training.scenes.objects import build
 from segpoint_training.scenes.recipes import draw_recipe
-from segpoint_training.scenes.render import View, render
+from segpoint_training.scenes.recording import Recording, by_camera, by_lidar, cropped
+from segpoint_training.scenes.render import Thing
+from segpoint_training.scenes.request import SCALES, draw_share
 from segpoint_training.scenes.room import Furniture, Table, draw_room, draw_table
+from segpoint_training.scenes.room_scene import record_room
 from segpoint_training.scenes.scene import Scene, SceneObject
-from segpoint_training.scenes.sensor import SENSORS, Measured, measure, photograph
+from segpoint_training.scenes.standing import Recorded, describe, scene_object, see_through
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "test", "open")
+SENSORS = ("kinect", "realsense", "stereo", "lidar", "map")
+_SHARES = {
+    "table": (("kinect", 0.35), ("realsense", 0.35), ("stereo", 0.2), ("lidar", 0.1)),
+    "room": (("kinect", 0.18), ("realsense", 0.2), ("stereo", 0.12), ("lidar", 0.2), ("map", 0.3)),
+}
 _INSTANCES = 1_000_000  # object instances a family may draw from
 
 
-def generate_scene(
-    seed: int, split: str = "train", sensor: str = "kinect", width: int = 640, height: int = 480
-) -> Scene:
-    """One scene of 1–10 objects on a table as a depth camera sees it; the same arguments give the same bytes.
+def generate_scene(seed: int, split: str = "train", sensor: str | None = None, width: int = 640, height: int = 480,
+                   scale: str = "table") -> Scene:  # fmt: skip
+    """One scene; the same arguments (and installed assets) give the same bytes.
 
-    ``split`` "test" draws object instances and profile variants that "train" never does. ``sensor`` is "kinect" or
-    "realsense". Images smaller than 640×480 are that sensor's picture subsampled. Objects hidden completely are
-    left out of ``Scene.objects``; those with few visible points stay in, with their count.
-    Raises SegPointError for an unknown split or sensor.
+    ``split`` "test" draws object instances and profile variants that "train" never does; "open" moreover shows a
+    category no model is trained on, and needs assets. ``scale`` "table": 1–10 objects on a table; "room": a furnished
+    room. ``sensor``: "kinect", "realsense" or "stereo", depth cameras whose images smaller than 640×480 are that
+    sensor's picture subsampled; "lidar"; for rooms "map", the whole room from many views; None draws one by the seed.
+    Objects hidden completely are left out of ``Scene.objects``; those with few points stay in, with their count.
+    Raises SegPointError for an unknown split, scale or sensor, and for "open" without assets.
     """
     if split not in SPLITS:
         raise SegPointError(f"split must be one of {SPLITS}, got {split!r}")
-    if sensor not in SENSORS:
-        raise SegPointError(f"sensor must be one of {SENSORS}, got {sensor!r}")
-    rng = np.random.default_rng((seed, SPLITS.index(split), SENSORS.index(sensor)))
-    arrangement = arrange(rng, split, sensor, width, height)
-    camera, placed = arrangement.camera, arrangement.placed
-    shown = [(p.mesh, p.model.surface) for p in placed]
-    around = [(f.mesh, f.surface) for f in arrangement.room]
-    view = render([(arrangement.table.mesh, arrangement.table.surface), *shown, *around], camera, rng)
-    measured = measure(view, camera.focal, sensor, rng)
-    picture = photograph(view, rng)
-    if rng.random() < 0.5:  # many recordings are cropped to the table and what stands on it
-        measured = _without_background(measured, 1 + len(placed))
-    objects = _describe(arrangement, view, measured, picture)
+    if scale not in SCALES:
+        raise SegPointError(f"scale must be one of {SCALES}, got {scale!r}")
+    sensors = tuple(name for name, _ in _SHARES[scale])
+    sensor = sensor or draw_share(seed, _SHARES[scale])
+    if sensor not in sensors:
+        raise SegPointError(f"sensor must be one of {sensors} for the scale {scale!r}, got {sensor!r}")
+    stream = (seed, SPLITS.index(split), SENSORS.index(sensor))
+    rng = np.random.default_rng(stream if scale == "table" else (*stream, 1))
+    record = record_table if scale == "table" else record_room
+    recording, objects, nameless = record(rng, split, sensor, width, height)
     scene = Scene(
-        xyz=(camera.rays() * measured.depth.reshape(-1, 1)).astype(np.float32),
-        rgb=picture.reshape(-1, 3),
-        instance=_instances(measured.body, len(placed)).reshape(-1),
-        width=width,
-        height=height,
-        objects=objects,
+        xyz=recording.xyz,
+        rgb=recording.rgb,
+        instance=_instances(recording.body, len(objects)),
+        width=recording.width,
+        height=recording.height,
+        objects=_seen(recording, objects, nameless),
         seed=seed,
         sensor=sensor,
+        scale=scale,
+        frame=recording.frame,
     )
-    return _with_instructions(scene, rng, split)
+    return replace(scene, instructions=tuple(write_instructions(scene, rng, split)))
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """What stands where, before it is seen."""
+    """What stands where on and around a table, before it is seen."""
 
     camera: Camera
     table: Table
@@ -70,11 +79,11 @@ class Arrangement:
 
 
 def arrange(rng: np.random.Generator, split: str, sensor: str, width: int, height: int) -> Arrangement:
-    """Camera, table, objects and room; drawn again until at least one object found its place."""
+    """Camera, table, objects and room; drawn again until one object (in "open": a held-out one) found its place."""
     while True:
-        camera = draw_camera(rng, sensor, width, height)
+        camera = draw_camera(rng, "realsense" if sensor == "lidar" else sensor, width, height)
         table = draw_table(rng, camera)
-        recipe = draw_recipe(rng)
+        recipe = draw_recipe(rng, split)
         layout = Layout(rng, camera, table.outline, recipe.spread * camera.distance)
         first: dict[str, int] = {}
         for category in recipe.categories:
@@ -86,66 +95,40 @@ def arrange(rng: np.random.Generator, split: str, sensor: str, width: int, heigh
                 layout.stack(model)
             else:
                 layout.add(model)
-        if layout.placed:
-            return Arrangement(camera, table, tuple(layout.placed), tuple(draw_room(rng, camera)))
+        is_strange = any(CATEGORIES[p.model.category].held_out for p in layout.placed)
+        if layout.placed and (is_strange or split != "open"):
+            return Arrangement(camera, table, tuple(layout.placed), (*draw_room(rng, camera), *table.around))
 
 
-def _without_background(measured: Measured, count: int) -> Measured:
-    """Only what hit one of the first ``count`` things: the table and the objects."""
-    kept = (measured.body >= 0) & (measured.body < count)
-    return Measured(np.where(kept, measured.depth, np.nan).astype(np.float32), np.where(kept, measured.body, -1))
+def record_table(rng: np.random.Generator, split: str, sensor: str, width: int,
+                 height: int) -> Recorded:  # fmt: skip
+    """A tabletop as ``sensor`` records it."""
+    arrangement = arrange(rng, split, sensor, width, height)
+    camera, table, placed = arrangement.camera, arrangement.table, arrangement.placed
+    shown: list[Thing] = [(p.mesh, p.model.surface) for p in placed]
+    around = [(f.mesh, f.surface) for f in arrangement.room]
+    things = [(table.mesh, table.surface), *shown, *around]
+    if sensor == "lidar":  # stands on the table or a robot beside it
+        above = camera.above * rng.uniform(0.05, 1.0)
+        recording = by_lidar(things, float(above), rng, float(rng.uniform(3, 8)))
+    else:
+        recording = by_camera(things, camera, sensor, rng)
+    if rng.random() < 0.5:  # many recordings are cropped to the table and what stands on it
+        recording = cropped(recording, 1 + len(placed))
+    top = scene_object(TABLE, table.category, table.box, 0, "upright", table.material)
+    return recording, [top, *map(describe, placed)], see_through(placed)
 
 
-def _instances(body: np.ndarray, objects: int) -> np.ndarray:
-    """Thing 0 is the table, then come the objects; all behind them is background."""
-    return np.where(body > objects, 0, body + 1).astype(np.int32)
+def _instances(body: np.ndarray, count: int) -> np.ndarray:
+    """Object ids from indices: the first ``count`` things are objects 1, 2, …; all behind them is background."""
+    return np.where(body >= count, 0, body + 1).astype(np.int32)
 
 
-def _describe(arrangement: Arrangement, view: View, measured: Measured, picture: np.ndarray) -> tuple[SceneObject, ...]:
-    """The table and every object of which at least one point was measured."""
-    table, placed = arrangement.table, arrangement.placed
-    points = np.bincount(measured.body[measured.body >= 0], minlength=len(placed) + 1)
-    colour = _colour(0, view, picture)
-    objects = [_object(TABLE, "table", table.box, points[0], colour, 0, "upright", table.material, False)]
-    for index, thing in enumerate(placed, start=1):
-        if points[index]:
-            model = thing.model
-            colour = "" if model.clear else _colour(index, view, picture)
-            objects.append(_object(thing.id, model.category, thing.box, points[index], colour, thing.support,
-                                   thing.pose, model.material, model.printed))  # fmt: skip
-    return tuple(objects)
-
-
-def _object(id: int, category: str, box: tuple[np.ndarray, np.ndarray], points: int, colour: str, support: int,
-            pose: str, material: str, is_printed: bool) -> SceneObject:  # fmt: skip
-    centre, size = (box[0] + box[1]) / 2, box[1] - box[0]
-    return SceneObject(
-        id=id,
-        category=category,
-        colour=colour,
-        centre=(float(centre[0]), float(centre[1]), float(centre[2])),
-        size=(float(size[0]), float(size[1]), float(size[2])),
-        pose=pose,
-        support=support,
-        points=int(points),
-        material=material,
-        printed=is_printed,
+def _seen(recording: Recording, objects: list[SceneObject], nameless: frozenset[int]) -> tuple[SceneObject, ...]:
+    """The first object and every other of which a point was measured, with colour and count."""
+    points = np.bincount(recording.body[recording.body >= 0], minlength=len(objects))
+    return tuple(
+        replace(thing, points=int(points[index]), colour="" if thing.id in nameless else recording.colour(index))
+        for index, thing in enumerate(objects)
+        if index == 0 or points[index]
     )
-
-
-def _colour(index: int, view: View, picture: np.ndarray) -> str:
-    """The name for what is seen of thing ``index``, from a sample of its pixels."""
-    pixels = np.flatnonzero(view.body.reshape(-1) == index)
-    if len(pixels) == 0:
-        return ""
-    pixels = pixels[:: max(1, len(pixels) // 1500)]
-    seen = picture.reshape(-1, 3)[pixels].astype(np.float32) / 255
-    return colours.dominant_name(view.albedo.reshape(-1, 3)[pixels], seen)
-
-
-def _with_instructions(scene: Scene, rng: np.random.Generator, split: str) -> Scene:
-    try:
-        from segpoint_training.scenes.instructions import write_instructions
-    except ImportError:
-        return scene
-    return replace(scene, instructions=tuple(write_instructions(scene, rng, split)))

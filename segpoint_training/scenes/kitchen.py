@@ -74,8 +74,7 @@ def frying_pan(draw: Draw) -> Model:
     mesh = merged([body, stick])
     if draw.chance(0.12):
         return Model("frying pan", upside_down(mesh), surface, "upside down", "metal")
-    shift = (mesh.vertices[:, 0].min() + mesh.vertices[:, 0].max()) / 2
-    del shift  # the pan's own middle stays the origin, so that what lies in it finds its place
+    # the pan's own middle stays the origin, so that what lies in it finds its place
     return Model("frying pan", mesh, surface, "upright", "metal", top=(0.0046, disc(rim * curve * 0.85)), walled=True)
 
 
@@ -86,11 +85,12 @@ def knife(draw: Draw) -> Model:
              "bread": draw.uniform(0.18, 0.22)}[kind]  # fmt: skip
     deep = {"chef": 0.022, "table": 0.009, "paring": 0.011, "bread": 0.014}[kind] * draw.uniform(0.9, 1.1)
     grip, thick = draw.uniform(0.085, 0.12), 0.0035 if kind == "table" else draw.uniform(0.007, 0.01)
-    tip = deep * (0.8 if kind in ("table", "bread") else -0.85)  # where the edge rises to: the spine is straight
+    blunt = kind in ("table", "bread")
+    tip = 0.35 if blunt else 0.08  # its half width there, over the blade's; the spine stays straight
     z = thick
     edge = [(0.0, 0.0, z, deep, 0.0012), (0.55 * blade, 0.0, z, deep, 0.0011),
-            (0.85 * blade, (deep + tip) * -0.0 + deep * 0.25, z, deep * 0.75, 0.001),
-            (blade, deep * 0.9, z, deep * 0.1, 0.0006)]  # fmt: skip
+            (0.85 * blade, deep * (0.1 if blunt else 0.25), z, deep * (0.9 if blunt else 0.75), 0.001),
+            (blade, deep * (1 - tip), z, deep * tip, 0.0006)]  # fmt: skip
     handle = [(-grip, -0.002, z, 0.010, thick * 0.8), (-grip * 0.9, -0.001, z, 0.012, thick),
               (-grip * 0.5, 0.002, z, 0.0095, thick), (-0.008, 0.003, z, 0.011, thick * 0.9),
               (0.004, 0.002, z, deep * 0.7, 0.0018)]  # fmt: skip
@@ -221,7 +221,7 @@ def cutting_board(draw: Draw) -> Model:
     pieces = [body]
     if kind != "plain":
         x = length / 2 - 0.01
-        pieces.append(bar([(x, 0, thick / 2, 0.024, thick / 2 * 0.98), (x + 0.11, 0, thick / 2, 0.02, thick / 2 * 0.98)], SQUARE_SOFT))
+        pieces.append(bar([(x, 0, thick / 2, 0.024, thick / 2 * 0.98), (x + 0.11, 0, thick / 2, 0.02, thick / 2 * 0.98)], FLAT))
     wooden = draw.chance(0.75)
     skin = _wood(draw) if wooden else plain(draw.colour(white=5, green=2, red=1, blue=1, rest=0.3))
     material = "wood" if wooden else "plastic"
@@ -229,9 +229,6 @@ def cutting_board(draw: Draw) -> Model:
     if draw.chance(0.06):
         return Model("cutting board", mesh.turned(rotation(0, np.pi / 2)).resting(), Surface((skin,), 0.08), "upright", material)
     return Model("cutting board", mesh, Surface((skin,), 0.08), "lying", material, top=top)
-
-
-SQUARE_SOFT = FLAT
 
 
 def tray(draw: Draw) -> Model:
@@ -278,9 +275,6 @@ def basket(draw: Draw) -> Model:
     cavity = None
     if kind == "rectangular":
         mesh = tub(length, width, height, 0.006, draw.uniform(1.0, 1.2), 0.02)
-        rim = pillar([(length * 1.1 + 0.006, width * 1.1 + 0.006, height - 0.008), (length * 1.1 + 0.006,
-                      width * 1.1 + 0.006, height + 0.002)], 0.02)  # fmt: skip
-        del rim
     else:
         side = [(width * 0.4, 0.0), (width * 0.47, height * 0.5), (width * 0.5, height)]
         mesh, cavity = vessel(side, 0.006, 32)

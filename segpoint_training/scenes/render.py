@@ -144,6 +144,8 @@ def _interpolated(mesh: Mesh, face: np.ndarray, u: np.ndarray, v: np.ndarray) ->
 def _albedo(surfaces: Sequence[Surface], body: np.ndarray, part: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """(n, 3) float32 display colours of the hit points."""
     albedo = np.empty((len(body), 3), np.float32)
+    if len(body) == 0:
+        return albedo
     stride = int(part.max(initial=0)) + 1
     key = body * stride + part
     # 16 bits sort by radix

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from segpoint.errors import SegPointError
+
 if TYPE_CHECKING:
     from segpoint_training.scenes.scene import Scene
 
@@ -32,14 +34,15 @@ class SceneRequest:
         return f"{self.split}_{self.seed:06d}" if self.scale == "table" else f"{self.split}_room_{self.seed:06d}"
 
     def generate(self) -> Scene:
-        """The scene; the same request gives the same bytes."""
+        """The scene; the same request gives the same bytes. Raises SegPointError where no such scene is to be had."""
         from segpoint_training.scenes.generate import generate_scene
 
-        import inspect
-
-        extra = {"scale": self.scale} if "scale" in inspect.signature(generate_scene).parameters else {}
-        sensor = self.sensor if extra else self.sensor or "kinect"
-        return generate_scene(self.seed, self.split, sensor, self.width, self.height, **extra)
+        try:
+            return generate_scene(self.seed, self.split, self.sensor, self.width, self.height, self.scale)
+        except SegPointError:
+            raise
+        except Exception as error:
+            raise RuntimeError(f"generating {self} failed") from error  # one in thousands, and nobody knew which
 
 
 def draw_scale(seed: int, rooms: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ _PART_OF_BUILDING = 0
 # Open frames: others may reach between their legs, so their outlines say too little.
 _OPEN = ("chair", "stool", "bench", "table", "desk", "coffee table", "piano", "armchair", "wheelchair", "lamp", "plant",
          "sink")  # fmt: skip
+_BACKED = ("chair", "armchair", "sofa", "bed", "bench")  # something rises beside their tops
 _NOTHING = Surface((plain((0.0, 0.0, 0.0)),))
 
 
@@ -27,15 +29,23 @@ def intersects(a: Mesh, b: Mesh) -> bool:
 
 
 def _pierces(a: Mesh, b: Mesh) -> bool:
-    low, high = b.vertices.min(0), b.vertices.max(0)
-    near = ((a.vertices[a.faces].max(1) > low) & (a.vertices[a.faces].min(1) < high)).all(1)
-    corners = a.vertices[a.faces[near]]
-    if len(corners) == 0:
+    near_a, near_b = (_faces_within(one, other) for one, other in ((a, b), (b, a)))
+    if len(near_a) == 0 or len(near_b) == 0:
         return False
+    corners = a.vertices[near_a]
     start = corners.reshape(-1, 3)
     along = corners[:, [1, 2, 0]].reshape(-1, 3) - start
     kept = np.abs(along).max(1) > 1e-6
-    return bool(World([(b, _NOTHING)]).blocked(start[kept], along[kept], 1.0).any())
+    part = replace(b, faces=near_b, part=np.zeros(len(near_b), np.int32))
+    return bool(World([(part, _NOTHING)]).blocked(start[kept], along[kept], 1.0).any())
+
+
+def _faces_within(mesh: Mesh, other: Mesh) -> np.ndarray:
+    """(f, 3) the faces of ``mesh`` that reach into the other's box."""
+    low, high = other.vertices.min(0), other.vertices.max(0)
+    beyond = ((mesh.vertices < low) * np.array([1, 2, 4])).sum(1), ((mesh.vertices > high) * np.array([1, 2, 4])).sum(1)
+    outside = [np.bitwise_and.reduce(side.astype(np.int8)[mesh.faces], 1) for side in beyond]
+    return mesh.faces[(outside[0] | outside[1]) == 0]
 
 
 class RoomLayout:
@@ -44,7 +54,6 @@ class RoomLayout:
     def __init__(self, rng: np.random.Generator, shell: Shell):
         self.rng, self.shell = rng, shell
         self.placed: list[Placed] = []
-        self._side: dict[int, int] = {}  # the wall that a placed thing stands against, by its id
 
     @property
     def next_id(self) -> int:
@@ -87,12 +96,11 @@ class RoomLayout:
             along = room * float(self.rng.uniform(-1, 1) if self.rng.random() < 0.6 else self.rng.choice((-1, 1)))
         gap = float(self.rng.uniform(0.005, 0.05)) if gap is None else gap
         spot = self.at_wall(side, float(np.clip(along, -room, room)), float(vertices[:, 1].max()) + gap)
-        self._side[self.next_id] = side
         return place(model, self.next_id, side * np.pi / 2 - np.pi / 2, np.append(spot, 0.0), FLOOR)
 
     def side_of(self, thing: Placed) -> int:
         """The side its back looks to."""
-        return self._side.get(thing.id, int(np.round((thing.yaw + np.pi / 2) / (np.pi / 2))) % 4)
+        return int(np.round((thing.yaw + np.pi / 2) / (np.pi / 2))) % 4
 
     def beside(self, model: Model, other: Placed, hand: int) -> Placed:
         """Against the same wall, to the other's left (hand −1, seen from its front) or right."""
@@ -157,7 +165,10 @@ class RoomLayout:
         if not inside(feet @ rotation(2, yaw - base.yaw)[:2, :2].T + spot, outline).all():
             return None
         position = base.position + rotation(2, base.yaw) @ np.append(spot, height)
-        return place(model, self.next_id, yaw, position, base.id)
+        candidate = place(model, self.next_id, yaw, position, base.id)
+        if base.model.category in _BACKED and intersects(candidate.mesh.moved(z=0.01), base.mesh):
+            return None
+        return candidate
 
     def fill_shelf(self, base: Placed, shelf: int, draw: Callable[[], Model], count: int) -> None:
         """Books in a row from one end of a shelf, spines to the front."""

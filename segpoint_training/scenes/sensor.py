@@ -59,8 +59,8 @@ def _draw_device(sensor: str, rng: np.random.Generator) -> _Device:
         is_registered = rng.random() < 0.8
         border = (u(0, 10), u(8, 46), u(4, 24), u(0, 6)) if is_registered else (u(0, 4), u(6, 10), u(0, 2), u(0, 2))
         return _Device(constant=u(42.5, 44.3), step=1 / 8, millimetres=True, noise=u(0.02, 0.08), window=u(1.0, 2.0),
-                       warp=u(0, 0.15), ragged=u(0.7, 1.7), torn=u(0.05, 0.4), flying=u(0, 0.06),
-                       salt=max(u(-6e-4, 4e-4), 0), lit=0, nearest=u(0.42, 0.52), reach=u(4.0, 8.0), border=border,
+                       warp=u(0, 0.15), ragged=u(0.6, 1.6), torn=u(0.02, 0.25), flying=u(0, 0.06),
+                       salt=max(u(-6e-4, 3e-4), 0), lit=0, nearest=u(0.42, 0.52), reach=u(4.0, 8.0), border=border,
                        overlap=False, side=1)  # fmt: skip
     if sensor == "realsense":
         is_aligned = rng.random() < 0.6  # to the colour camera, which sees less than the depth cameras
@@ -115,7 +115,7 @@ def _ragged(view: View, sigma: float, rng: np.random.Generator) -> np.ndarray:
     that is matched holds two surfaces; its own elsewhere."""
     height, width = view.depth.shape
     edge = np.flatnonzero(_edges(view.depth, 2 * int(np.ceil(sigma)) + 3))
-    jitter = gaussian_filter(rng.standard_normal((2, height, width), np.float32), (0, 1.0, 1.0), truncate=2.0)
+    jitter = gaussian_filter(rng.standard_normal((2, height, width), np.float32), (0, 1.6, 1.6), truncate=2.0)
     jitter *= sigma / max(float(jitter.std()), 1e-9)
     row, column = np.divmod(edge, width)
     row = np.clip(row + np.rint(jitter[0].flat[edge]).astype(int), 0, height - 1)
@@ -149,7 +149,7 @@ def _unanswered(view: View, looked_at: np.ndarray, device: _Device, scale: float
     far, and where two cameras must match, what is plain."""
     brightness = view.albedo.max(-1)
     grazing = 1 - view.facing / rng.uniform(0.12, 0.25)
-    dark = rng.uniform(0.1, 0.35) - rng.uniform(1.5, 2.5) * brightness
+    dark = rng.uniform(0.0, 0.35) - rng.uniform(1.5, 3.0) * brightness
     mirror = rng.uniform(0.5, 0.9) * view.gloss * (1 - (1 - view.facing) / rng.uniform(0.01, 0.03))
     far = (view.depth / device.reach - 0.75) * rng.uniform(0.5, 3.0)
     chance = np.maximum.reduce([grazing, dark, mirror, view.dropout, far])
@@ -233,8 +233,9 @@ def _coloured(view: View, rng: np.random.Generator) -> np.ndarray:
         picture += np.float32(rng.uniform(0.2, 1.0)) * (picture - gaussian_filter(picture, (1.2, 1.2, 0), truncate=2))
     picture = _moved(picture, *(np.rint(rng.uniform(-2.2, 2.2, 2) * scale).astype(int)))
     haze = rng.uniform(0.0, 0.05)
-    noise = rng.standard_normal((height, width), np.float32)[..., None] * np.float32(rng.uniform(0.004, 0.018))
-    patches = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), np.float32) * np.float32(rng.uniform(0, 0.018))
+    strength = np.exp(rng.uniform(np.log(0.001), np.log(0.015), 2)).astype(np.float32)  # most cameras smooth it away
+    noise = rng.standard_normal((height, width), np.float32)[..., None] * strength[0]
+    patches = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), np.float32) * strength[1]
     noise = noise + np.repeat(np.repeat(patches, 2, 0), 2, 1)[:height, :width]  # colour noise comes in patches
     return (np.clip(haze + (1 - haze) * picture + noise, 0, 1) * 255).astype(np.uint8)
 

@@ -1,0 +1,128 @@
+"""A furnished room as one sensor records it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from segpoint_training.scenes.camera import Camera, draw_camera
+from segpoint_training.scenes.layout import Placed
+from segpoint_training.scenes.maps import by_mapping
+from segpoint_training.scenes.recording import by_camera, by_lidar
+from segpoint_training.scenes.render import Thing
+from segpoint_training.scenes.room_layout import FLOOR
+from segpoint_training.scenes.rooms import Room, furnish
+from segpoint_training.scenes.scene import SceneObject
+from segpoint_training.scenes.shapes import Mesh, rotation
+from segpoint_training.scenes.standing import Recorded, box_of, describe, scene_object, see_through
+
+_STANDS = 40  # places a viewer may take that are compared
+_EYE = (1.0, 1.8)  # metres over the floor
+
+
+@dataclass(frozen=True)
+class _Stand:
+    """Where a sensor stands in a room and which way it looks."""
+
+    position: np.ndarray  # (3,)
+    heading: float  # radians
+
+
+def record_room(rng: np.random.Generator, split: str, sensor: str, width: int,
+                height: int) -> Recorded:  # fmt: skip
+    """A room as ``sensor`` records it; floor and walls come first, then what is placed."""
+    room = furnish(rng, split)
+    if sensor == "map":
+        turn = rotation(2, float(rng.uniform(0, 2 * np.pi)) if rng.random() < 0.6 else 0.0)
+        shift = rng.normal(0, 3.0, 3) * (1, 1, 0.3)
+        things = _things(room, np.eye(3), np.zeros(3))
+        stands = np.stack([_free_spot(rng, room, (1.0, 1.8)) for _ in range(int(rng.integers(4, 10)))])
+        count = 1 + len(room.shell.walls) + len(room.placed)
+        recording = by_mapping(things, count, stands, turn, shift, rng)
+        return recording, _objects(room, turn, shift), see_through(room.placed)
+    if sensor == "lidar":
+        spot = _free_spot(rng, room, (0.25, 1.6))
+        # a sensor with a window looks into the room, roughly
+        stand = _Stand(spot, float(np.arctan2(-spot[1], -spot[0]) + rng.normal(0, 0.5)))
+        camera = None
+    else:
+        camera = draw_camera(rng, sensor, width, height)
+        camera, stand = _looking(rng, room, camera)
+    # the level frame: the sensor above the origin, looking along x
+    turn = rotation(2, -stand.heading)
+    shift = -turn @ (stand.position * (1, 1, 0))
+    things = _things(room, turn, shift)
+    if camera is None:
+        recording = by_lidar(things, float(stand.position[2]), rng, float(rng.uniform(8, 30)))
+    else:
+        walls = len(room.shell.walls)
+        recording = by_camera(things, camera, sensor, rng, [things[0], *things[1 + walls : 1 + walls + len(room.placed)]])
+    return recording, _objects(room, turn, shift), see_through(room.placed)
+
+
+def _things(room: Room, turn: np.ndarray, shift: np.ndarray) -> list[Thing]:
+    """Floor, walls, what is placed, then what is no object, under x ↦ turn·x + shift."""
+    shell = room.shell
+    all_of_it = [shell.floor, *shell.walls, *((p.mesh, p.model.surface) for p in room.placed), *shell.beyond]
+    return [(mesh.turned(turn, shift), surface) for mesh, surface in all_of_it]
+
+
+def _objects(room: Room, turn: np.ndarray, shift: np.ndarray) -> list[SceneObject]:
+    def moved(mesh: Mesh) -> Mesh:
+        return mesh.turned(turn, shift)
+
+    shell = room.shell
+    objects = [scene_object(FLOOR, "floor", box_of(moved(shell.floor[0])), 0, "lying")]
+    objects += [
+        scene_object(FLOOR + 1 + number, "wall", box_of(moved(mesh)), 0, "upright")
+        for number, (mesh, _) in enumerate(shell.walls)
+    ]
+    return objects + [describe(p, box_of(moved(p.mesh))) for p in room.placed]
+
+
+def _free_spot(rng: np.random.Generator, room: Room, heights: tuple[float, float]) -> np.ndarray:
+    """(3,) a point in the room that is not in or over furniture."""
+    half = np.array([room.shell.length, room.shell.width]) / 2 - 0.12
+    spot = np.zeros(3)
+    for _ in range(60):
+        spot = np.append(rng.uniform(-half, half), rng.uniform(*heights))
+        if not any(_blocks(p, spot) for p in room.placed):
+            break
+    return spot
+
+
+def _blocks(thing: Placed, spot: np.ndarray) -> bool:
+    low, high = thing.box
+    margin = np.array([0.2, 0.2, 0.35])
+    return bool((spot > low - margin).all() and (spot < high + margin).all())
+
+
+def _looking(rng: np.random.Generator, room: Room, lens: Camera) -> tuple[Camera, _Stand]:
+    """The camera where, of some places drawn, it has most things in view, seen from as it is carried or held."""
+    best: tuple[float, Camera, _Stand] | None = None
+    middles = np.array([(p.box[0] + p.box[1]) / 2 for p in room.placed])
+    weight = np.array([1.0 if p.support <= FLOOR + len(room.shell.walls) else 0.4 for p in room.placed])
+    for _ in range(_STANDS):
+        spot = _free_spot(rng, room, _EYE)
+        target = middles[int(rng.integers(len(middles)))]
+        offset = target - spot
+        heading = float(np.arctan2(offset[1], offset[0]) + rng.normal(0, 0.2))
+        pitch = float(np.clip(np.arctan2(-offset[2], np.hypot(*offset[:2])) + rng.normal(0, 0.1), 0.0, 0.75))
+        camera = _posed(rng, lens, float(spot[2]), pitch)
+        level = (middles - spot * (1, 1, 0)) @ rotation(2, -heading).T
+        u, v, depth = camera.project(level).T
+        shown = (depth > 0.9) & (depth < 4.2) & (u > 0) & (u < lens.width) & (v > 0) & (v < lens.height)
+        score = float(weight[shown].sum()) + float(rng.uniform(0, 1.5))
+        if best is None or score > best[0]:
+            best = score, camera, _Stand(spot, heading)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _posed(rng: np.random.Generator, lens: Camera, above: float, pitch: float) -> Camera:
+    forward = np.array([np.cos(pitch), 0.0, -np.sin(pitch)])
+    right = np.array([0.0, -1.0, 0.0])
+    roll = np.radians(np.clip(rng.normal(0, 1.5), -5, 5))
+    turn = np.stack([right, np.cross(forward, right), forward], 1) @ rotation(2, roll)
+    return replace(lens, turn=turn, above=above, distance=2.5, reach=2.5 * float(np.cos(pitch)), floor=0.0)
