@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import binary_dilation, label
 
 from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
@@ -25,6 +26,8 @@ from segpoint.errors import SegPointError
 FRAMES = ("optical", "body", "map")
 BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], dtype=np.float32)
 NO_COLOUR = 0.4  # grey for clouds without colour, as Uni3D fills it in
+_NOISIEST_M = 0.02  # half thickness of a plane at 1 m, however noisy
+_FLOOR_M = 1.2  # a support that reaches twice as far is a floor
 _TALLEST_M = 2.5  # above a floor: what stands in a room
 _VOXEL_STEP = 1.05  # ratio of successive voxel edges tried
 _LARGEST_MAP_M = 1e3  # from a map's origin; beyond it float32 is no longer good for millimetres
@@ -132,8 +135,9 @@ def find_support(
     """The dominant plane that could carry things: ``(normal, offset)`` with normal · p = offset, or None.
 
     points: (n, 3) in the body frame, their ``distance`` (n,) from the sensor. RANSAC with a fixed seed, then a
-    least-squares refit. The normal looks to the sensor's side, or up where the cloud was not ``viewed`` from
-    anywhere, and is preferred upright; a plane holding under a tenth of the points is no support, nor is a ceiling.
+    least-squares refit. Near points count more, by 1/distance²: the table before the sensor rather than the floor
+    behind it. The normal looks to the sensor's side, or up where the cloud was not ``viewed`` from anywhere, and is
+    preferred upright; a plane holding under a tenth of the points is no support, nor is a ceiling.
     """
     distance = np.linalg.norm(points, axis=1) if distance is None else distance
     rng = np.random.default_rng(0)
@@ -152,7 +156,8 @@ def find_support(
     normals, offsets = normals * flip[:, None], offsets * flip
     tolerance = _tolerance(distance[chosen], 0.01)[:, None]
     height = some @ normals.T - offsets
-    inliers = (np.abs(height) < tolerance).mean(axis=0)
+    near = 1 / np.maximum(distance[chosen], 0.3) ** 2
+    inliers = near @ (np.abs(height) < tolerance) / near.sum()
     upright = np.clip(normals[:, 2], -1, 1)
     score = inliers * np.where(upright > 0.3, 1.0, np.where(upright > -0.1, 0.5, 0.0))
     if not viewed:
@@ -231,27 +236,71 @@ def _level(plane: tuple[np.ndarray, float] | None, points: np.ndarray) -> tuple[
 
 
 def _stands_on(level: np.ndarray, distance: np.ndarray, config: CloudConfig) -> np.ndarray:
-    """(n,) bool: above the support, within its outline, and not too high: a table carries things of
-    ``support_height_m``, a floor wardrobes."""
+    """(n,) bool: above the support and not too high. A table ends at its outline and carries things of
+    ``support_height_m``; a floor ends at the walls and carries wardrobes."""
     height = level[:, 2]
-    on_plane = np.abs(height) < _tolerance(distance, config.support_tolerance_m)
-    reach = float(np.ptp(level[on_plane, :2], axis=0).max()) if on_plane.any() else 0.0
-    cell = max(0.05, reach / 1000)
-    cells = np.floor(level[:, :2] / cell).astype(np.int64)
-    low = cells[on_plane].min(axis=0) if on_plane.any() else np.zeros(2, np.int64)
-    shape = (cells[on_plane].max(axis=0) - low + 1) if on_plane.any() else np.ones(2, np.int64)
-    outline = np.zeros(shape, bool)
-    outline[tuple((cells[on_plane] - low).T)] = True
-    # An object hides the support behind it: fill the outline between its first and last cell along either axis.
+    scale = _tolerance(distance, 1.0)
+    residual = np.abs(height) / scale
+    close = residual < 0.03
+    noise = 3 * float(np.median(residual[close])) if close.any() else 0.0
+    on_plane = residual < np.clip(noise, config.support_tolerance_m, _NOISIEST_M)
+    if not on_plane.any():
+        return np.zeros(len(level), bool)
+    over, extent = _outline(level, on_plane)
+    limit = max(config.support_height_m, min(0.5 * extent, _TALLEST_M))
+    above = ~on_plane & (height > 0) & (height < limit)
+    return above & (~_walls(level, distance) if limit > _FLOOR_M else over)
+
+
+def _outline(level: np.ndarray, on_plane: np.ndarray) -> tuple[np.ndarray, float]:
+    """(n,) bool: over the support, and the diagonal of its outline in metres.
+
+    The outline is the largest patch of 5 cm cells that hold little but the plane: a wall crosses the plane, too, but
+    most of what is in its cells lies higher or lower.
+    """
+    reach = float(np.ptp(level[on_plane, :2], axis=0).max())
+    edge = max(0.05, reach / 1000)
+    cells = np.floor(level[:, :2] / edge).astype(np.int64)
+    low, high = cells[on_plane].min(axis=0), cells[on_plane].max(axis=0)
+    near = np.flatnonzero(np.all((cells >= low) & (cells <= high), axis=1))
+    shape = tuple((high - low + 1).tolist())
+    number = np.ravel_multi_index(tuple((cells[near] - low).T), shape)
+    held = np.bincount(number, minlength=shape[0] * shape[1])
+    flat = np.bincount(number, weights=on_plane[near], minlength=len(held))
+    outline = ((flat > 0) & (flat >= 0.5 * held)).reshape(shape)
+    # An object hides the support behind it: gaps of up to 20 cm do not part a table, and it is filled along both axes.
+    patches, count = label(binary_dilation(outline, iterations=2))
+    if count > 1:
+        sizes = np.bincount(patches[outline], minlength=count + 1)
+        outline &= patches == 1 + int(sizes[1:].argmax())
+    rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
+    extent = edge * float(np.hypot(rows[-1] - rows[0], columns[-1] - columns[0])) if len(rows) else 0.0
     for axis in (0, 1):
         forth = np.logical_or.accumulate(outline, axis=axis)
         back = np.flip(np.logical_or.accumulate(np.flip(outline, axis), axis=axis), axis)
         outline = outline | (forth & back)
-    inside = np.all((cells >= low) & (cells < low + shape), axis=1)
-    inside[inside] = outline[tuple((cells[inside] - low).T)]
-    extent = np.ptp(np.percentile(level[on_plane, :2], [2, 98], axis=0), axis=0) if on_plane.any() else np.zeros(2)
-    limit = max(config.support_height_m, min(0.5 * float(np.hypot(*extent)), _TALLEST_M))
-    return inside & ~on_plane & (height > 0) & (height < limit)
+    over = np.zeros(len(level), bool)
+    over[near] = outline.reshape(-1)[number]
+    return over, extent
+
+
+def _walls(level: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """(n,) bool: what is tall and has nothing behind it, seen from the sensor (in a map: from the middle)."""
+    viewed = bool(np.ptp(distance) > 0)
+    view = level[:, :2] if viewed else level[:, :2] - np.median(level[:, :2], axis=0)
+    reach = np.hypot(*view.T)
+    bearing = ((np.arctan2(view[:, 1], view[:, 0]) / np.pi + 1) * 90).astype(np.int64)  # 2°
+    order = np.lexsort((reach, bearing))
+    ends = np.searchsorted(bearing[order], np.arange(182), side="right")
+    sizes = np.diff(ends, prepend=0)
+    farthest = reach[order][np.maximum(ends - 1 - sizes // 20, 0)]  # all but a twentieth: noise flies behind walls
+    last = reach > farthest[bearing] - np.maximum(0.2, 0.08 * reach)
+    cells = np.floor(level[:, :2] / 0.2).astype(np.int64)
+    cells -= cells.min(axis=0)
+    _, column = np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1], return_inverse=True)
+    top = np.full(column.max() + 1, -np.inf)
+    np.maximum.at(top, column, level[:, 2])
+    return last & (top[column] > 1.2)
 
 
 def _detail(focus: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -259,12 +308,12 @@ def _detail(focus: np.ndarray, distance: np.ndarray) -> np.ndarray:
     doubling of its distance beyond that of the things that stand there."""
     about = float(np.median(distance[focus] if focus.any() else distance))
     farther = np.log2(np.maximum(distance / max(about, 1e-6), 1.0)).astype(np.int64)
-    return np.where(focus, 0, 1 + np.minimum(farther, 3))
+    return np.where(focus, 0, 1 + np.minimum(farther, 2))
 
 
 def _fit(level: np.ndarray, detail: np.ndarray, config: CloudConfig) -> tuple[float, np.ndarray, int]:
     """The finest voxel edge that leaves at most N voxels: (edge, voxel of each point, number of voxels)."""
-    scale = np.where(detail == 0, 1.0, config.coarsening * 2.0 ** (detail - 1)).astype(np.float32)
+    scale = np.where(detail == 0, 1.0, config.coarsening * 3.0 ** (detail - 1)).astype(np.float32)
 
     def voxelise(step: int) -> tuple[int, np.ndarray]:
         return _voxelise(level, scale * np.float32(config.min_voxel_m * _VOXEL_STEP**step), detail)

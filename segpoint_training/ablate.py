@@ -194,10 +194,9 @@ class VariantTrainer(MaskTrainer):
         parts = (self.network.encoder, self.network.gem, self.network.injections, self.network.propagation)
         return sum(p.numel() for part in parts if part for p in part.parameters() if p.requires_grad)
 
-    @torch.no_grad()
     def gates(self) -> list[Tensor]:
-        """GEM's four gates; none without it."""
-        return [parameter for name, parameter in self.named_parameters() if name.endswith(".gate")]
+        """GEM's four gates, to be read or set; none without it."""
+        return [parameter.detach() for name, parameter in self.named_parameters() if name.endswith(".gate")]
 
 
 @dataclass
@@ -256,7 +255,7 @@ class Ablation:
             if gates := trainer.gates():
                 figures["gate"] = round(float(torch.stack(gates).abs().mean()), 4)
                 for gate in gates:  # the weights in training are put back after this look
-                    gate.data.zero_()
+                    gate.zero_()
                 shut = validate(self.config.model, self.material.held_out, trainer.answer)
                 figures["gates shut"] = shut[COMPARED]
             return figures

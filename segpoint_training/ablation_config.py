@@ -79,8 +79,10 @@ class AblationConfig:
     model: BundleConfig = field(default_factory=BundleConfig)
 
     def __post_init__(self) -> None:
-        if self.seeds < 1 or self.adaptation_seeds < 0:
-            raise SegPointError(f"seeds={self.seeds} must be at least 1, adaptation_seeds={self.adaptation_seeds} 0")
+        if not 0 <= self.adaptation_seeds <= self.seeds or self.seeds < 1:
+            raise SegPointError(
+                f"seeds={self.seeds} must be at least 1, adaptation_seeds={self.adaptation_seeds} from 0 to seeds"
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> AblationConfig:
@@ -98,7 +100,7 @@ class AblationConfig:
         alone = [variant for variant in ADAPTATIONS if variant not in MODULES]
         return [
             (variant, seed)
-            for seed in range(max(self.seeds, self.adaptation_seeds))
+            for seed in range(self.seeds)
             for variant, seeds in [(v, self.seeds) for v in MODULES] + [(v, self.adaptation_seeds) for v in alone]
             if seed < seeds
         ]

@@ -98,6 +98,8 @@ def table(results: Results, variants: Sequence[Variant], seeds: Iterable[int]) -
     seeds = list(seeds)
     kinds = [kind for kind in KINDS if kind in figures(results, variants[0], seeds)[0]]
     columns = {COMPARED: "**mIoU**", "with target": "gated", **{kind: kind for kind in kinds}}
+    if all(run["with target"] == run[COMPARED] for variant in variants for run in figures(results, variant, seeds)):
+        del columns["with target"]
     titles = ["", *columns.values(), "trained", "paper: Instruct3D", "ScanRefer"]
     lines = [" | ".join(titles), " | ".join(["---", *["---:"] * (len(titles) - 1)])]
     for variant in variants:
@@ -178,10 +180,10 @@ def _set_up(config: AblationConfig, results: Results) -> str:
         f"instructions, the same batches for every row of a seed, BCE and DICE as in the paper with the object, "
         f"presence and instance losses of ours. What is trained of ℰ in full tuning takes {stage.slower:g} of the "
         f"rate. Measured on {data.validation_scenes} held-out scenes, on voxels, thresholds at 0.5, in per cent: mIoU "
-        f"is of the masks of instructions with a target, by kind where a kind is named; “gated”, as the kinds, also "
-        f"asks the presence score whether there is a target at all; zero-target is the share of empty answers "
-        f"there. “Trained” counts parameters in ℰ, GEM and GFP. The paper's figures are of other data and a thousand "
-        f"times the compute: its orderings are what can be compared. All of it took {hours:.1f} h{made}."
+        f"is of the masks of instructions with a target; that of each kind (and “gated”, where it makes a difference) "
+        f"also asks the presence score whether there is a target at all; zero-target is the share of empty answers "
+        f"there. “Trained” counts parameters in ℰ, GEM and GFP. The paper's figures are of other data and of "
+        f"far more training: its orderings are what can be compared. All of it took {hours:.1f} h{made}."
     )
 
 
@@ -193,21 +195,21 @@ def _reasons(config: AblationConfig, results: Results) -> list[str]:
         lost = [run[COMPARED] - run["gates shut"] for run in runs]
         lines.append(
             f"- {variant.label}: GEM's gates end at {statistics.fmean([run['gate'] for run in runs]):.3f} on average. "
-            f"Shut after training, the mIoU falls by {spread(lost)} points: that much goes through the injection."
+            f"Shut after training, the mIoU falls by {spread(lost)} points: so much does the injection itself do."
         )
     named = results[PRETRAINING]["figures"]["tokens named"]
     deviation = noise(results)
     if config.adaptation_seeds:
-        ahead = [v for v in (FULL, LORA, MLP) if statistics.fmean(difference(results, v, BOTH, seeds[False])) < 0]
-        sure = [v for v in ahead if verdict(difference(results, v, BOTH, seeds[False]), deviation) == "differs"]
+        gaps = {v.label: difference(results, v, BOTH, seeds[False]) for v in (FULL, LORA, MLP)}
+        ahead = {label: verdict(gap, deviation) for label, gap in gaps.items() if statistics.fmean(gap) < 0}
         if ahead:
-            names = ", ".join(v.label for v in ahead)
-            certain = "beyond the noise" if sure else "within the noise"
+            names = ", ".join(
+                f"{label} ({'beyond' if said == 'differs' else 'within'} the noise)" for label, said in ahead.items()
+            )
             lines.append(
-                f"- {names} did better here than GEM ({certain}). This ℰ saw {config.pretraining.steps} × "
+                f"- Better here than GEM: {names}. This ℰ saw {config.pretraining.steps} × "
                 f"{config.pretraining.scenes} scenes before it was frozen and names {named:.0f} % of the held-out "
-                "scenes' tokens: it leaves more to learn than Uni3D does, which was pretrained on a million shapes "
-                "and which tuning on little data mostly harms."
+                "scenes' tokens: it leaves more to learn than the paper's Uni3D, pretrained on about a million shapes."
             )
         else:
             lines.append(

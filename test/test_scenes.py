@@ -145,7 +145,7 @@ def test_nothing_sinks_into_a_box(seed: int) -> None:
     boxes = [p for p in placed if p.model.category == "box"]
     for solid in boxes:
         for other in placed:
-            if other is not solid:
+            if other is not solid and not (solid.model.walled and other.support == solid.id):  # in an open one
                 assert _depth_inside(solid, other) < DEEPEST, (solid.id, other.id)
 
 

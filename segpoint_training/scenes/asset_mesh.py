@@ -15,8 +15,8 @@ MOST_FACES = 6000
 PARTS = 8  # the renderer tells that many parts of an object apart
 CREASE = 40.0  # degrees: sharper edges stay edges
 
-_SAMPLES = 60_000  # points by which the faces of a simplified mesh find their material
-_PROBES = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [1, 5, 5], [5, 1, 5], [5, 5, 1]], float)
+_SAMPLES = 40_000  # points by which the faces of a simplified mesh find their material
+_PROBES = np.array([[1, 1, 1], [1, 5, 5], [5, 1, 5], [5, 5, 1]], float)
 _PROBES /= _PROBES.sum(1, keepdims=True)  # where a face is asked what it is made of, as shares of its corners
 _Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])  # x right, y up, z to the viewer → z up
 
@@ -54,7 +54,7 @@ def convert(soup: Soup, size: Sequence[float], turn: np.ndarray, up: str, top: f
     """
     axes = (_Y_UP if up == "y" else np.eye(3)) @ turn
     points = _fitted(soup.vertices @ axes.T, soup.faces, np.asarray(size, float))
-    soup = _visible(replace(soup, vertices=points, uv=np.nan_to_num(soup.uv)))
+    soup = _visible(replace(soup, vertices=points, uv=np.clip(np.nan_to_num(soup.uv), -1e3, 1e3)))
     area = _areas(soup.vertices, soup.faces)
     weight = area / area.sum()
     shine = float(weight @ np.array([m.shine for m in soup.materials])[soup.material])
@@ -151,6 +151,9 @@ def _collapsed(soup: Soup) -> tuple[np.ndarray, np.ndarray]:
 
 def _dressed(points: np.ndarray, faces: np.ndarray, soup: Soup) -> Soup:
     """``faces`` with the material and uv of the nearest faces of ``soup`` that are turned alike."""
+    if len(np.unique(soup.material)) == 1 and soup.materials[soup.material[0]].texture is None:
+        alike = np.full(len(faces), soup.material[0])
+        return Soup(points, faces, np.zeros((len(faces), 3, 2)), alike, soup.materials)
     where, samples = _sampled(soup)
     reach = 0.03 * np.ptp(points, axis=0).max()  # a face turned away counts as that much farther
     keys = np.hstack([samples, reach * _unit(_crosses(soup.vertices, soup.faces))[where]])
@@ -171,7 +174,7 @@ def _dressed(points: np.ndarray, faces: np.ndarray, soup: Soup) -> Soup:
 
 
 def _nearest(
-    soup: Soup, keys: np.ndarray, where: np.ndarray, query: np.ndarray, candidates: int = 12
+    soup: Soup, keys: np.ndarray, where: np.ndarray, query: np.ndarray, candidates: int = 8
 ) -> tuple[np.ndarray, np.ndarray]:
     """The face (Q,) nearest to each query (Q, 6), a position and a scaled normal, and the uv there (Q, 2).
 

@@ -21,6 +21,7 @@ from segpoint.backbone import cache_folder
 from segpoint.errors import SegPointError
 from segpoint_training.scenes import colours
 from segpoint_training.scenes.asset_catalogue import SPLITS, Asset, assets
+from segpoint_training.scenes.categories import CATEGORIES
 from segpoint_training.scenes.model import Model
 from segpoint_training.scenes.shapes import Mesh
 from segpoint_training.scenes.surfaces import Skin, Surface, plain, printed
@@ -28,10 +29,10 @@ from segpoint_training.scenes.surfaces import Skin, Surface, plain, printed
 FORMAT = 1  # of the converted files; another number, another folder
 
 # What grows, is cooked or is known by its colour keeps it but for a small shift.
-_OWN_COLOUR = frozenset(
-    "plant banana apple orange lemon pear peach strawberry bread hamburger tv toilet sink bathtub".split()
-) | {"rubik's cube"}
-
+_OWN_COLOUR = frozenset((
+    "plant", "banana", "apple", "orange", "lemon", "pear", "peach", "strawberry", "bread", "hamburger", "fork", "knife",
+    "spoon", "wrench", "tv", "toilet", "sink", "bathtub", "rubik's cube",
+))  # fmt: skip
 _SEE_THROUGH = frozenset(("glass", "bottle", "jar", "vase", "mug", "bowl", "table", "coffee table", "glasses"))
 
 
@@ -144,7 +145,7 @@ def _surface(asset: Asset, stored: _Stored, rng: np.random.Generator | None, cha
     if rng is not None:
         gain = (rng.uniform(0.9, 1.08) * rng.uniform(0.97, 1.03, 3)).astype(np.float32)
         if asset.category not in _OWN_COLOUR and rng.random() < chance:
-            shades = _repainted(stored, rng)
+            shades = _repainted(stored, rng, 3.0 if CATEGORIES[asset.category].in_room else 1.0)
     skins = [
         Skin(np.clip(stored.textures[i] * gain, 0, 1)) if i in stored.textures else plain(np.clip(shade * gain, 0, 1))
         for i, shade in enumerate(shades)
@@ -157,13 +158,17 @@ def _clear(asset: Asset, stored: _Stored) -> bool:
     return stored.clear > 0.5 and asset.category in _SEE_THROUGH
 
 
-def _repainted(stored: _Stored, rng: np.random.Generator) -> np.ndarray:
-    """(P, 3) colours in which the plain part with the most surface has a new one, and some others have, too."""
+def _repainted(stored: _Stored, rng: np.random.Generator, sober: float) -> np.ndarray:
+    """(P, 3) colours in which the plain part with the most surface has a new one, and some others have, too.
+
+    ``sober`` weighs brown, white, gray and black, as furniture mostly is, against the other colours.
+    """
+    weight = np.array([sober if name in ("brown", "white", "gray", "black") else 1.0 for name in colours.NAMES])
     shades = stored.colours.astype(np.float32)
     flat = [i for i in range(len(shades)) if i not in stored.textures]
     for i in flat:
         if i == flat[0] or rng.random() < 0.3 * stored.area[i] / stored.area.max():
-            shades[i] = colours.draw(rng, str(rng.choice(colours.NAMES)))
+            shades[i] = colours.draw(rng, str(rng.choice(colours.NAMES, p=weight / weight.sum())))
     return shades
 
 

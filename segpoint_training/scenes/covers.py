@@ -29,13 +29,18 @@ def draw_covers(rng: np.random.Generator, half: np.ndarray, is_round: bool, spot
             outline = rng.uniform(0.12, 0.2) * np.stack([np.cos(angle), np.sin(angle)], 1)
         else:
             outline = rounded_rectangle(rng.uniform(0.38, 0.48), rng.uniform(0.27, 0.34), rng.choice((0.004, 0.05)))
-        for _ in range(count):
+        for number in range(count):
             place = spot + rng.normal(0, 0.25, 2)
-            covers.append((_sheet(outline, 0.0015, place, rng.choice((0, np.pi / 2)) + rng.normal(0, 0.1)), skin))
+            covers.append(
+                (
+                    _sheet(outline, 0.0015 + 0.0005 * number, place, rng.choice((0, np.pi / 2)) + rng.normal(0, 0.1)),
+                    skin,
+                )
+            )
     elif kind == "paper":
         for number in range(int(rng.integers(1, 5))):
             size = np.array(_PAPER) * (1 if rng.random() < 0.7 else rng.uniform(0.4, 2.0))
-            skin = _written(rng) if rng.random() < 0.7 else printed(rng, colours.draw(rng, "white"), 1.5)
+            skin = _written(rng) if rng.random() < 0.7 else printed(rng, colours.draw(rng, "white"), 1.5, 160)
             height = 0.0006 + 0.0004 * number
             covers.append((_sheet(rounded_rectangle(*size, 0.001, 2), height, spot + rng.normal(0, 0.3, 2),
                                   rng.uniform(0, np.pi)), skin))  # fmt: skip
@@ -92,7 +97,8 @@ def _draped(rng: np.random.Generator, half: np.ndarray, is_round: bool) -> Mesh:
         normal /= np.linalg.norm(normal)
         away = flat @ normal - rng.uniform(-0.8, 0.8) * float(half.max())
         rise += rng.uniform(0.001, 0.006) * np.exp(-np.square(away / rng.uniform(0.006, 0.025)))
-    height = np.where(over > 0, -np.minimum(over, hang), 0.001 + rise)
+    # no triangle of the grid may cut the table's edge: the cloth turns downwards a cell outside
+    height = np.where(over > 0, 0.001 - np.clip(over - 1.5 * _CELL, 0, hang), 0.001 + rise)
     vertices = np.column_stack([held + outward * wave[:, None] + 0.002 * np.sign(outward), height])
     cell = np.arange(count[0] - 1)[:, None] * count[1] + np.arange(count[1] - 1)
     corner = np.stack([cell, cell + count[1], cell + count[1] + 1, cell + 1], -1).reshape(-1, 4)

@@ -84,7 +84,16 @@ def sink(draw: Draw) -> Model:
     """A basin on a pillar, or let into a vanity or a kitchen unit."""
     style = draw.pick(("pillar", "vanity", "kitchen", "vanity", "bowl"))
     height = draw.uniform(0.8, 0.92)
-    basin = [(0.0, 0.02), (0.13, 0.0), (0.2, 0.06), (0.24, 0.16), (0.225, 0.165), (0.19, 0.08), (0.11, 0.035), (0.0, 0.03)]
+    basin = [
+        (0.0, 0.02),
+        (0.13, 0.0),
+        (0.2, 0.06),
+        (0.24, 0.16),
+        (0.225, 0.165),
+        (0.19, 0.08),
+        (0.11, 0.035),
+        (0.0, 0.03),
+    ]
     bowl = lathe(basin, 0, 24).scaled(draw.uniform(1.0, 1.2), draw.uniform(0.8, 0.95))
     depth = 0.48
     if style == "pillar":
@@ -113,8 +122,8 @@ def sink(draw: Draw) -> Model:
 
 def toilet(draw: Draw) -> Model:
     seat, length = draw.uniform(0.38, 0.44), draw.uniform(0.46, 0.54)
-    profile = [(0.0, 0.0), (0.11, 0.0), (0.1, 0.1), (0.13, seat * 0.6), (0.185, seat * 0.9), (0.185, seat), (0.14, seat),
-               (0.1, seat - 0.12), (0.0, seat - 0.15)]  # fmt: skip
+    profile = [(0.0, 0.0), (0.11, 0.0), (0.1, 0.1), (0.13, seat * 0.6), (0.185, seat * 0.9), (0.185, seat),
+               (0.14, seat), (0.1, seat - 0.12), (0.0, seat - 0.15)]  # fmt: skip
     bowl = lathe(profile, 0, 24).scaled(y=length / 0.37)
     pieces = [bowl.turned(np.eye(3), (0, -0.1, 0))]
     ring = lathe([(0.12, 0.0), (0.19, 0.0), (0.19, 0.02), (0.12, 0.02), (0.12, 0.0)], 1, 24)

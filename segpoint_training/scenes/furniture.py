@@ -43,7 +43,7 @@ FURNITURE: dict[str, Callable[[Draw], Model]] = {
     "book": fittings.shelf_book,
 }
 _OWN = ("book", "rug")  # assets of these are not what we mean
-_ASSETS = 0.5  # share of pieces that come from assets, where there are any
+_ASSETS, _EACH = 0.5, 0.15  # share of pieces that are assets, at most and for each model of the category
 
 
 def build_furniture(category: str, instance: int, split: str) -> Model:
@@ -54,7 +54,7 @@ def build_furniture(category: str, instance: int, split: str) -> Model:
     stream = 2 * instance + (split != "train")
     rng = np.random.default_rng((stream, list(FURNITURE).index(category), 1))
     count = 0 if category in _OWN else _assets(split).get(category, 0)
-    if count and rng.random() < _ASSETS:
+    if rng.random() < min(_EACH * count, _ASSETS):
         from segpoint_training.scenes.assets import load_asset
 
         return with_top(load_asset(category, int(rng.integers(count)), split, rng, "room"))

@@ -28,6 +28,7 @@ _SHARES = {
     "room": (("kinect", 0.18), ("realsense", 0.2), ("stereo", 0.12), ("lidar", 0.2), ("map", 0.3)),
 }
 _INSTANCES = 1_000_000  # object instances a family may draw from
+_ENOUGH, _SPARSE = 60, 3000  # LiDAR points an object, and a scan, should have
 
 
 def generate_scene(seed: int, split: str = "train", sensor: str | None = None, width: int = 640, height: int = 480,
@@ -108,15 +109,28 @@ def record_table(rng: np.random.Generator, split: str, sensor: str, width: int,
     shown: list[Thing] = [(p.mesh, p.model.surface) for p in placed]
     around = [(f.mesh, f.surface) for f in arrangement.room]
     things = [(table.mesh, table.surface), *shown, *around]
-    if sensor == "lidar":  # stands on the table or a robot beside it
-        above = camera.above * rng.uniform(0.05, 1.0)
-        recording = by_lidar(things, float(above), rng, float(rng.uniform(3, 8)))
+    if sensor == "lidar":
+        recording = _scanned(things, camera, len(placed), rng)
     else:
         recording = by_camera(things, camera, sensor, rng)
     if rng.random() < 0.5:  # many recordings are cropped to the table and what stands on it
         recording = cropped(recording, 1 + len(placed))
     top = scene_object(TABLE, table.category, table.box, 0, "upright", table.material)
     return recording, [top, *map(describe, placed)], see_through(placed)
+
+
+def _scanned(things: list[Thing], camera: Camera, objects: int, rng: np.random.Generator) -> Recording:
+    """From about where the camera stands, or lower; again where the beams missed the objects, as a person would."""
+    best: tuple[int, Recording] | None = None
+    for _ in range(6):
+        recording = by_lidar(things, camera.above * float(rng.uniform(0.1, 1.0)), rng, float(rng.uniform(3, 8)))
+        shown = int(((recording.body > 0) & (recording.body <= objects)).sum())
+        if best is None or shown > best[0]:
+            best = shown, recording
+        if shown > _ENOUGH * objects and len(recording.xyz) > _SPARSE:
+            break
+    assert best is not None
+    return best[1]
 
 
 def _instances(body: np.ndarray, count: int) -> np.ndarray:

@@ -19,17 +19,39 @@ def candle(draw: Draw) -> Model:
     metal = plain(np.full(3, draw.uniform(0.55, 0.8)))
     if kind == "pillar":
         radius, tall = draw.uniform(0.025, 0.042), draw.uniform(0.05, 0.16)
-        body = lathe([(0.0, 0.0), (radius, 0.0), (radius, tall - 0.004), (radius - 0.004, tall), (radius * 0.7, tall - 0.004),
-                      (0.0, tall - 0.006)], 0, 26)  # fmt: skip
-        skins = (plain(wax) if draw.chance(0.7) else banded(draw.rng, wax, draw.colour(), 2), plain(wax), plain((0.1, 0.1, 0.1)))
+        body = lathe([(0.0, 0.0), (radius, 0.0), (radius, tall - 0.004), (radius - 0.004, tall), (radius * 0.7, tall
+                                                                                                  - 0.004), (0.0, tall
+                                                                                                             - 0.006)],
+                     0, 26)  # fmt: skip
+        skins = (plain(wax) if draw.chance(0.7) else banded(draw.rng, wax, draw.colour(), 2), plain(wax), plain((0.1,
+                 0.1, 0.1)))  # fmt: skip
         top = tall - 0.006
     elif kind == "taper":
         radius, tall = 0.011, draw.uniform(0.12, 0.24)
         foot = draw.uniform(0.035, 0.05)
-        holder = lathe([(0.0, 0.0), (foot, 0.0), (foot, 0.006), (0.012, 0.012), (0.012, 0.03), (0.018, 0.035), (0.018, 0.05), (0.0, 0.05)], 1, 22)
-        stick = lathe([(radius, 0.05), (radius * 0.85, 0.05 + tall), (radius * 0.3, 0.056 + tall), (0.0, 0.056 + tall)], 0, 14)
+        holder = lathe(
+            [
+                (0.0, 0.0),
+                (foot, 0.0),
+                (foot, 0.006),
+                (0.012, 0.012),
+                (0.012, 0.03),
+                (0.018, 0.035),
+                (0.018, 0.05),
+                (0.0, 0.05),
+            ],
+            1,
+            22,
+        )
+        stick = lathe(
+            [(radius, 0.05), (radius * 0.85, 0.05 + tall), (radius * 0.3, 0.056 + tall), (0.0, 0.056 + tall)], 0, 14
+        )
         body, top = merged([holder, stick]), 0.056 + tall
-        skins = (plain(wax), metal if draw.chance(0.5) else plain(draw.colour(black=3, brown=2)), plain((0.1, 0.1, 0.1)))
+        skins = (
+            plain(wax),
+            metal if draw.chance(0.5) else plain(draw.colour(black=3, brown=2)),
+            plain((0.1, 0.1, 0.1)),
+        )
     else:
         low = kind == "tea light"
         radius, tall = (0.019, 0.016) if low else (draw.uniform(0.032, 0.045), draw.uniform(0.06, 0.1))
@@ -37,9 +59,17 @@ def candle(draw: Draw) -> Model:
         top = tall * (0.8 if low else draw.uniform(0.5, 0.8))
         fill = lathe([(radius * 0.94, top - 0.002), (radius * 0.93, top), (0.0, top)], 1, 24)
         body = merged([jar.of_part(0), fill])
-        shell = metal if low else plain(np.clip(wax * 0.6 + 0.3, 0, 1)) if draw.chance(0.5) else printed(draw.rng, wax, 0.6, 64)
+        shell = (
+            metal
+            if low
+            else plain(np.clip(wax * 0.6 + 0.3, 0, 1))
+            if draw.chance(0.5)
+            else printed(draw.rng, wax, 0.6, 64)
+        )
         skins = (shell, plain(wax), plain((0.1, 0.1, 0.1)))
-    wick = tube(np.array([[0, 0, top - 0.002], [0.001, 0, top + 0.004], [0.003, 0, top + 0.009]]), 0.0012, 1.0, 5).of_part(2)
+    wick = tube(
+        np.array([[0, 0, top - 0.002], [0.001, 0, top + 0.004], [0.003, 0, top + 0.009]]), 0.0012, 1.0, 5
+    ).of_part(2)
     return Model("candle", merged([body, wick]), Surface(skins, 0.25), "upright")
 
 
@@ -59,13 +89,22 @@ def sponge(draw: Draw) -> Model:
     pieces = [body]
     if kind != "plain":
         thick = tall - split
-        pieces.append(bar([(float(a), 0, split + thick / 2, float(b), thick / 2) for a, b in zip(x, hw, strict=True)], part=1))
+        pieces.append(
+            bar([(float(a), 0, split + thick / 2, float(b), thick / 2) for a, b in zip(x, hw, strict=True)], part=1)
+        )
     mesh = merged(pieces)
     if draw.chance(0.35):
         mesh = mesh.turned(rotation(0, np.pi)).resting()
     elif draw.chance(0.15):
-        return Model("sponge", mesh.turned(rotation(0, np.pi / 2)).resting(), Surface((Skin(pores, (2, 2)), plain(scour)), 0.0), "upright")
-    return Model("sponge", mesh.resting(), Surface((Skin(pores, (2, 2)), grain(draw.rng, scour, 0.2, 1, 48)), 0.0), "lying")
+        return Model(
+            "sponge",
+            mesh.turned(rotation(0, np.pi / 2)).resting(),
+            Surface((Skin(pores, (2, 2)), plain(scour)), 0.0),
+            "upright",
+        )
+    return Model(
+        "sponge", mesh.resting(), Surface((Skin(pores, (2, 2)), grain(draw.rng, scour, 0.2, 1, 48)), 0.0), "lying"
+    )
 
 
 def brush(draw: Draw) -> Model:
@@ -79,31 +118,33 @@ def brush(draw: Draw) -> Model:
     metal = plain(np.full(3, draw.uniform(0.5, 0.7)))
     if kind == "paint":
         wide, long = draw.uniform(0.012, 0.04), draw.uniform(0.12, 0.17)
-        pieces = [bar([(-long, 0, 0, 0.006, 0.005), (-long * 0.8, 0, 0, 0.011, 0.007), (-long * 0.35, 0, 0, 0.006, 0.006),
-                       (0, 0, 0, wide * 0.9, 0.007)], SOFT, 50.0),
-                  bar([(-0.004, 0, 0, wide, 0.0085), (0.028, 0, 0, wide, 0.0085)], SOFT, part=2),
-                  bar([(0.026, 0, 0, wide * 0.95, 0.007), (0.05, 0, 0, wide, 0.007), (0.078, 0, 0, wide * 0.8, 0.0025)], FLAT, part=1)]  # fmt: skip
+        pieces = [bar([(-long, 0, 0, 0.006, 0.005), (-long * 0.8, 0, 0, 0.011, 0.007), (-long * 0.35, 0, 0, 0.006,
+                       0.006), (0, 0, 0, wide * 0.9, 0.007)], SOFT, 50.0), bar([(-0.004, 0, 0, wide, 0.0085), (0.028, 0,
+                  0, wide, 0.0085)], SOFT, part=2), bar([(0.026, 0, 0, wide * 0.95, 0.007), (0.05, 0, 0, wide, 0.007),
+                                                         (0.078, 0, 0, wide * 0.8, 0.0025)], FLAT, part=1)]  # fmt: skip
     elif kind in ("hair", "dish"):
         head = draw.uniform(0.09, 0.12) if kind == "hair" else 0.06
         wide = draw.uniform(0.028, 0.036) if kind == "hair" else 0.024
         long = draw.uniform(0.1, 0.12) if kind == "hair" else 0.17
         t = np.linspace(0, 1, 8)
         swell = np.sqrt(np.clip(1 - (2 * t - 1) ** 2, 0.04, 1))
-        pad = bar([(float(s * head), 0, 0.008, float(wide * w), 0.007) for s, w in zip(t, swell, strict=True)], FLAT, 50.0)
-        fur = bar([(float((0.05 + 0.9 * s) * head), 0, -0.008, float(wide * 0.85 * w), 0.011) for s, w in zip(t, swell, strict=True)],
-                  FLAT, 50.0, 1)  # fmt: skip
-        stick = bar([(-long, 0, 0.008, 0.008, 0.007), (-long * 0.7, 0, 0.008, 0.011, 0.009), (-0.02, 0, 0.008, 0.007, 0.007),
-                     (0.02, 0, 0.008, wide * 0.6, 0.006)], SOFT, 50.0)  # fmt: skip
+        pad = bar(
+            [(float(s * head), 0, 0.008, float(wide * w), 0.007) for s, w in zip(t, swell, strict=True)], FLAT, 50.0
+        )
+        fur = bar([(float((0.05 + 0.9 * s) * head), 0, -0.008, float(wide * 0.85 * w), 0.011) for s, w in zip(t, swell,
+                   strict=True)], FLAT, 50.0, 1)  # fmt: skip
+        stick = bar([(-long, 0, 0.008, 0.008, 0.007), (-long * 0.7, 0, 0.008, 0.011, 0.009), (-0.02, 0, 0.008, 0.007,
+                     0.007), (0.02, 0, 0.008, wide * 0.6, 0.006)], SOFT, 50.0)  # fmt: skip
         pieces = [pad, fur, stick]
     elif kind == "scrub":
         long, wide = draw.uniform(0.1, 0.15), draw.uniform(0.025, 0.032)
-        pieces = [bar([(-long / 2, 0, 0.02, wide * 0.6, 0.008), (-long * 0.4, 0, 0.02, wide, 0.009), (long * 0.4, 0, 0.02, wide, 0.009),
-                       (long / 2, 0, 0.02, wide * 0.6, 0.008)], SOFT, 50.0),
-                  bar([(-long * 0.45, 0, 0.0, wide * 0.92, 0.014), (long * 0.45, 0, 0.0, wide * 0.92, 0.014)], part=1)]  # fmt: skip
+        pieces = [bar([(-long / 2, 0, 0.02, wide * 0.6, 0.008), (-long * 0.4, 0, 0.02, wide, 0.009), (long * 0.4, 0,
+                       0.02, wide, 0.009), (long / 2, 0, 0.02, wide * 0.6, 0.008)], SOFT, 50.0), bar([(-long * 0.45, 0,
+                  0.0, wide * 0.92, 0.014), (long * 0.45, 0, 0.0, wide * 0.92, 0.014)], part=1)]  # fmt: skip
     else:
-        pieces = [bar([(-0.12, 0, 0, 0.006, 0.0045), (-0.05, 0, 0, 0.0068, 0.005), (0.02, 0, 0, 0.0035, 0.003), (0.06, 0, 0, 0.006, 0.003)],
-                      SOFT, 50.0),
-                  bar([(0.034, 0, 0.008, 0.0055, 0.006), (0.06, 0, 0.008, 0.0055, 0.006)], part=1)]  # fmt: skip
+        pieces = [bar([(-0.12, 0, 0, 0.006, 0.0045), (-0.05, 0, 0, 0.0068, 0.005), (0.02, 0, 0, 0.0035, 0.003), (0.06,
+                       0, 0, 0.006, 0.003)], SOFT, 50.0), bar([(0.034, 0, 0.008, 0.0055, 0.006), (0.06, 0, 0.008,
+                                                               0.0055, 0.006)], part=1)]  # fmt: skip
     mesh = merged(pieces)
     if kind != "paint":
         mesh = mesh.turned(rotation(0, draw.one_of((0.0, np.pi / 2, np.pi))))
@@ -123,10 +164,16 @@ def comb(draw: Draw) -> Model:
     count = 12 if kind == "afro" else int(reach / draw.uniform(0.0035, 0.005))
     tooth = wide * 1.6 if kind == "afro" else wide * 0.72
     for x in np.linspace(start + 0.006, long / 2 - 0.006, count):
-        prong = bar([(0, 0, thick, reach / count * 0.3, thick * 0.6), (tooth, 0, thick, reach / count * 0.16, thick * 0.3)])
+        prong = bar(
+            [(0, 0, thick, reach / count * 0.3, thick * 0.6), (tooth, 0, thick, reach / count * 0.16, thick * 0.3)]
+        )
         pieces.append(prong.turned(rotation(2, -np.pi / 2)).moved(x=float(x), y=-back * 0.3))
     for x in (start + 0.002, long / 2 - 0.003):
-        pieces.append(bar([(0, 0, thick, 0.003, thick * 0.9), (tooth, 0, thick, 0.002, thick * 0.5)]).turned(rotation(2, -np.pi / 2)).moved(x=x))
+        pieces.append(
+            bar([(0, 0, thick, 0.003, thick * 0.9), (tooth, 0, thick, 0.002, thick * 0.5)])
+            .turned(rotation(2, -np.pi / 2))
+            .moved(x=x)
+        )
     skin = plain(draw.colour(black=4, brown=2, pink=1, blue=1))
     if draw.chance(0.2):
         skin = grain(draw.rng, np.array([0.5, 0.28, 0.12]), 0.35, 2, 48)
@@ -139,16 +186,40 @@ def soap_dispenser(draw: Draw) -> Model:
     radius, tall = draw.uniform(0.028, 0.038), draw.uniform(0.09, 0.15)
     neck = 0.012
     if kind == "square":
-        body = pillar([(radius * 1.8, radius * 1.8, 0.0), (radius * 1.8, radius * 1.8, tall * 0.88), (neck * 2, neck * 2, tall)], 0.008)
+        body = pillar(
+            [(radius * 1.8, radius * 1.8, 0.0), (radius * 1.8, radius * 1.8, tall * 0.88), (neck * 2, neck * 2, tall)],
+            0.008,
+        )
     else:
-        shape = {"round": (1.0, 1.0, 0.9), "tapered": (1.05, 0.85, 0.6), "oval": (1.0, 1.05, 0.8), "bell": (1.2, 0.75, 0.5)}[kind]
-        side = [(radius * 0.94, 0.0), (radius * shape[0], 0.006), (radius * shape[1], tall * 0.6), (radius * shape[2], tall * 0.88), (neck, tall)]
+        shape = {
+            "round": (1.0, 1.0, 0.9),
+            "tapered": (1.05, 0.85, 0.6),
+            "oval": (1.0, 1.05, 0.8),
+            "bell": (1.2, 0.75, 0.5),
+        }[kind]
+        side = [
+            (radius * 0.94, 0.0),
+            (radius * shape[0], 0.006),
+            (radius * shape[1], tall * 0.6),
+            (radius * shape[2], tall * 0.88),
+            (neck, tall),
+        ]
         body = lathe([(0.0, 0.0), *side], 0, 26)
         if kind == "oval":
             body = body.scaled(1.25, 0.75)
-    collar = lathe([(neck * 1.15, tall - 0.001), (neck * 1.15, tall + 0.014), (0.005, tall + 0.015), (0.004, tall + 0.04), (0.0, tall + 0.04)], 1, 16)
-    spout = bar([(-0.013, 0, tall + 0.042, 0.009, 0.005), (0.013, 0, tall + 0.042, 0.008, 0.005), (0.04, 0, tall + 0.041, 0.004, 0.0035),
-                 (0.046, 0, tall + 0.035, 0.0035, 0.0035)], SOFT, 50.0, 1)  # fmt: skip
+    collar = lathe(
+        [
+            (neck * 1.15, tall - 0.001),
+            (neck * 1.15, tall + 0.014),
+            (0.005, tall + 0.015),
+            (0.004, tall + 0.04),
+            (0.0, tall + 0.04),
+        ],
+        1,
+        16,
+    )
+    spout = bar([(-0.013, 0, tall + 0.042, 0.009, 0.005), (0.013, 0, tall + 0.042, 0.008, 0.005), (0.04, 0,
+                 tall + 0.041, 0.004, 0.0035), (0.046, 0, tall + 0.035, 0.0035, 0.0035)], SOFT, 50.0, 1)  # fmt: skip
     pieces = [body, collar, spout]
     printed_ = draw.chance(0.55)
     shell = draw.colour(white=4, blue=1.5, green=1.5, pink=1.5, black=1)
@@ -168,7 +239,12 @@ def _leaf(long: float, wide: float, bend: float) -> Mesh:
     t = np.linspace(0, 1, 6)
     width = wide * np.array([0.12, 0.7, 1.0, 0.9, 0.55, 0.05])
     lift = long * (0.35 * t - bend * t**2)
-    return bar([(float(long * s), 0.0, float(z), float(w), 0.0006) for s, z, w in zip(t, lift, width, strict=True)], FLAT, 60.0, 2)
+    return bar(
+        [(float(long * s), 0.0, float(z), float(w), 0.0006) for s, z, w in zip(t, lift, width, strict=True)],
+        FLAT,
+        60.0,
+        2,
+    )
 
 
 def plant(draw: Draw) -> Model:
@@ -176,24 +252,48 @@ def plant(draw: Draw) -> Model:
     kind = draw.pick(("rosette", "spiky", "cactus", "bush", "stems"))
     radius, tall = draw.uniform(0.035, 0.075), draw.uniform(0.06, 0.12)
     flare = draw.one_of((1.0, 1.2, 1.3))
-    pot, _ = vessel([(radius / flare, 0.0), (radius, tall * 0.8), (radius * 1.06, tall * 0.8), (radius * 1.06, tall)], 0.004, 24)
+    pot, _ = vessel(
+        [(radius / flare, 0.0), (radius, tall * 0.8), (radius * 1.06, tall * 0.8), (radius * 1.06, tall)], 0.004, 24
+    )
     soil = lathe([(radius * 1.02, tall * 0.87), (0.0, tall * 0.9)], 3, 20)
     pieces = [pot, soil]
     green = colours.from_hsv(draw.uniform(85, 140), draw.uniform(0.4, 0.75), draw.uniform(0.28, 0.6))
     base = tall * 0.88
     if kind == "cactus":
         high, fat = radius * draw.uniform(1.5, 3.0), radius * draw.uniform(0.5, 0.75)
-        ribs = lathe([(0.0, 0.0), (fat * 0.8, 0.0), (fat, high * 0.3), (fat * 0.95, high * 0.7), (fat * 0.6, high * 0.93), (0.0, high)], 2, 20)
+        ribs = lathe(
+            [
+                (0.0, 0.0),
+                (fat * 0.8, 0.0),
+                (fat, high * 0.3),
+                (fat * 0.95, high * 0.7),
+                (fat * 0.6, high * 0.93),
+                (0.0, high),
+            ],
+            2,
+            20,
+        )
         pieces.append(ribs.moved(z=base))
         if draw.chance(0.4):
-            path = np.array([[fat * 0.8, 0, high * 0.4], [fat * 1.5, 0, high * 0.45], [fat * 1.6, 0, high * 0.6], [fat * 1.6, 0, high * 0.8]])
+            path = np.array(
+                [
+                    [fat * 0.8, 0, high * 0.4],
+                    [fat * 1.5, 0, high * 0.45],
+                    [fat * 1.6, 0, high * 0.6],
+                    [fat * 1.6, 0, high * 0.8],
+                ]
+            )
             pieces.append(tube(path, np.array([0.3, 0.3, 0.3, 0.2]) * fat, 1.0, 10).moved(z=base).of_part(2))
     elif kind == "bush":
         for _ in range(int(draw.rng.integers(40, 70))):
             out = draw.rng.standard_normal(3)
             out *= radius * draw.uniform(0.9, 1.5) / np.linalg.norm(out)
             out[2] = abs(out[2]) * 1.2
-            tilt = rotation(2, draw.uniform(0, 6.28)) @ rotation(0, draw.uniform(-0.8, 0.8)) @ rotation(1, draw.uniform(-0.6, 0.6))
+            tilt = (
+                rotation(2, draw.uniform(0, 6.28))
+                @ rotation(0, draw.uniform(-0.8, 0.8))
+                @ rotation(1, draw.uniform(-0.6, 0.6))
+            )
             pieces.append(_leaf(radius * 0.7, radius * 0.28, 0.4).turned(tilt, out + (0, 0, base + 0.2 * radius)))
     else:
         count = int(draw.rng.integers(10, 18)) if kind != "stems" else int(draw.rng.integers(5, 9))
@@ -228,13 +328,22 @@ def spray_bottle(draw: Draw) -> Model:
     """A trigger spray: cleaner, plant mister."""
     radius, tall = draw.uniform(0.03, 0.042), draw.uniform(0.15, 0.19)
     shape = draw.pick((0.95, 0.75, 1.0, 0.6))
-    side = [(radius * 0.95, 0.0), (radius, 0.01), (radius * shape, tall * 0.55), (radius * 0.9, tall * 0.7), (0.014, tall * 0.93), (0.013, tall)]
+    side = [
+        (radius * 0.95, 0.0),
+        (radius, 0.01),
+        (radius * shape, tall * 0.55),
+        (radius * 0.9, tall * 0.7),
+        (0.014, tall * 0.93),
+        (0.013, tall),
+    ]
     body = lathe([(0.0, 0.0), *side], 0, 26).scaled(1.0, draw.uniform(0.65, 1.0))
     collar = lathe([(0.016, tall - 0.002), (0.016, tall + 0.016), (0.0, tall + 0.016)], 1, 16)
-    head = bar([(-0.028, 0, tall + 0.034, 0.008, 0.008), (-0.005, 0, tall + 0.032, 0.011, 0.015), (0.03, 0, tall + 0.038, 0.010, 0.010),
-                (0.048, 0, tall + 0.038, 0.008, 0.008)], SOFT, 50.0, 1)  # fmt: skip
+    head = bar([(-0.028, 0, tall + 0.034, 0.008, 0.008), (-0.005, 0, tall + 0.032, 0.011, 0.015), (0.03, 0,
+                tall + 0.038, 0.010, 0.010), (0.048, 0, tall + 0.038, 0.008, 0.008)], SOFT, 50.0, 1)  # fmt: skip
     nozzle = bar([(0.048, 0, tall + 0.038, 0.0085, 0.0085), (0.058, 0, tall + 0.038, 0.0085, 0.0085)], ROUND, part=3)
-    trigger = np.array([[0.026, 0, tall + 0.03], [0.034, 0, tall + 0.01], [0.03, 0, tall - 0.012], [0.036, 0, tall - 0.024]])
+    trigger = np.array(
+        [[0.026, 0, tall + 0.03], [0.034, 0, tall + 0.01], [0.03, 0, tall - 0.012], [0.036, 0, tall - 0.024]]
+    )
     pieces = [body, collar, head, nozzle, tube(trigger, 0.0045, 1.6, 8).of_part(3)]
     low, high = 0.12 * tall, 0.5 * tall
     shell = draw.colour(white=3, blue=2, green=1.5)
@@ -251,18 +360,24 @@ def toaster(draw: Draw) -> Model:
     long, wide, tall = draw.uniform(0.24, 0.3), draw.uniform(0.15, 0.19), draw.uniform(0.16, 0.2)
     radius = draw.pick((0.03, 0.05, 0.015, 0.07))
     section = np.array([[np.sign(x) * (wide / 2 - radius) + radius * np.cos(a), tall / 2 - radius + radius * np.sin(a)]
-                        for x, angles in ((1, np.linspace(0, np.pi / 2, 5)), (-1, np.linspace(np.pi / 2, np.pi, 5))) for a in angles])  # fmt: skip
+                        for x, angles in ((1, np.linspace(0, np.pi / 2, 5)), (-1, np.linspace(np.pi / 2, np.pi, 5)))
+                        for a in angles])  # fmt: skip
     section = np.concatenate([section, [[-wide / 2, -tall / 2], [wide / 2, -tall / 2]]])
-    body = loft(np.stack([np.column_stack([np.full(len(section), x), section * s]) for x, s in
-                          ((-long / 2, 0.93), (-long / 2 + 0.008, 1.0), (long / 2 - 0.008, 1.0), (long / 2, 0.93))]), 50.0)  # fmt: skip
+    body = loft(np.stack([np.column_stack([np.full(len(section), x), section * s]) for x, s in ((-long / 2, 0.93),
+                          (-long / 2 + 0.008, 1.0), (long / 2 - 0.008, 1.0), (long / 2, 0.93))]), 50.0)  # fmt: skip
     slots = [box((long * 0.65, 0.026, 0.001), (0, y * wide * 0.17, tall / 2)).of_part(1) for y in (-1, 1)]
     lever = box((0.03, 0.035, 0.014), (long / 2 + 0.01, 0, tall * 0.15)).of_part(2)
-    knob = lathe([(0.014, 0.0), (0.013, 0.012), (0.0, 0.012)], 2, 16).turned(rotation(1, np.pi / 2)).moved(long / 2, wide * 0.25, -tall * 0.2)
+    knob = (
+        lathe([(0.014, 0.0), (0.013, 0.012), (0.0, 0.012)], 2, 16)
+        .turned(rotation(1, np.pi / 2))
+        .moved(long / 2, wide * 0.25, -tall * 0.2)
+    )
     pieces: list[Mesh] = [body, *slots, lever, knob]
     if draw.chance(0.3):
         toast = box((0.1, 0.014, 0.05), (0, wide * 0.17, tall / 2 - 0.01)).of_part(3)
         pieces.append(toast)
     shell = np.full(3, draw.uniform(0.55, 0.75)) if draw.chance(0.5) else draw.colour(red=2, black=2, white=3)
-    surface = Surface((plain(shell), plain((0.07, 0.06, 0.06)), plain((0.1, 0.1, 0.1)), plain((0.75, 0.55, 0.3))), 0.6, 0.1)
+    surface = Surface(
+        (plain(shell), plain((0.07, 0.06, 0.06)), plain((0.1, 0.1, 0.1)), plain((0.75, 0.55, 0.3))), 0.6, 0.1
+    )
     return Model("toaster", merged(pieces).resting(), surface, "upright", "metal")
-

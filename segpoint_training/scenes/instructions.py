@@ -5,9 +5,12 @@ Rules we chose:
 * a noun without anything that tells its objects apart means all of them ("the box" where three stand: all three);
   we write that seldom, and the plural mostly. A *relation* ("the box behind the mug") must fit exactly one object,
   or be said in the plural;
-* left, right, in front and behind are in the sensor's view; "the leftmost object" is never the table;
+* left, right, in front and behind are in the sensor's view, and never said of a map; "the leftmost object" is never
+  the table or a wall;
 * whatever depends on a doubtful case is not written (:mod:`.meaning`); objects of very few points are never asked
   for, and sentences that would mean them, too, are left out;
+* what is not there is said in the same constructions, words and frames as what is, and as often: neither a noun nor
+  a frame tells whether there is a target;
 * the answer is the category word, for several categories their narrowest common word, for no target "".
 """
 
@@ -17,28 +20,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .absences import wish, zero_statements
 from .attributes import attribute_statements
-from .intents import INTENTS, TABLE_WISHES, intent_reading
-from .meaning import TABLE, Statement, View, referents
-from .naming import Names
-from .phrasing import say
+from .categories import HELD_OUT
+from .intents import implicit_statements
+from .meaning import GROUND, Statement, View, referents
+from .naming import Name, Names, phrased
+from .phrasing import FRAMES, say
 from .places import spatial_statements
 from .scene import Instruction, Scene
-from .vocabulary import Level, answer_word
+from .vocabulary import Level, Number, answer_word
 
-MIX = {"category": 0.20, "attribute": 0.22, "spatial": 0.28, "implicit": 0.12, "zero-target": 0.18}
+MIX = {"category": 0.18, "attribute": 0.20, "spatial": 0.26, "implicit": 0.12, "zero-target": 0.24}
+HELD_OUT_FIRST = 0.8  # in "open": how often what is meant must hold an object of a held-out category
 # How often each family is drawn within its kind, 1 where not named; families that a scene lacks drop out.
 FAMILY_WEIGHT = {
-    "noun": 6.0, "all": 4.0, "several": 1.0, "general": 1.2, "table": 0.6,
-    "colour": 4.0, "colour of anything": 1.5, "size": 3.0, "size and colour": 1.5, "print": 0.5, "material": 1.0,
-    "extreme": 4.0, "extreme of colour": 0.7, "relation": 3.0, "support": 2.0, "pile": 2.0, "nearest to": 1.0,
-    "hidden": 1.5, "between": 0.7, "row": 1.5,
-    "wish": 6.0, "table wish": 0.5,
-    "absent look-alike": 5.0, "absent category": 4.0, "absent coloured": 1.5, "colour of another": 4.0,
-    "absent colour": 1.5, "absent support": 1.0, "absent beside": 1.0, "absent extreme": 0.6, "absent wish": 3.0,
+    "noun": 6.0, "all": 4.0, "several": 1.0, "general": 2.0, "ground": 0.5,
+    "colour": 4.0, "colour of anything": 1.2, "size": 3.0, "size and colour": 1.2, "print": 0.4, "shape": 0.5,
+    "two colours": 0.5, "count": 1.2,
+    "extreme": 4.0, "extreme of colour": 0.7, "relation": 3.0, "support": 1.5, "pile": 1.5, "nearest to": 1.0,
+    "hidden": 1.0, "between": 0.7, "row": 1.2, "carrier": 0.4, "on the ground": 0.7, "other one": 0.6,
+    "wall": 0.7, "corner": 0.5,
+    "wish": 6.0, "ground wish": 0.5,
 }  # fmt: skip
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+Families = dict[str, list[Statement]]
 
 
 def write_instructions(
@@ -46,28 +51,24 @@ def write_instructions(
 ) -> list[Instruction]:
     """Up to ``count`` different instructions for the scene, about in the shares of ``MIX``.
 
-    ``split`` is "train" or "test": their sentence frames and wordings of wishes are disjoint. The same scene,
-    generator state and split give the same instructions. A scene with little to say gives fewer.
+    ``split`` is "train", "test" or "open": sentence frames and wordings of wishes of the last two never occur in the
+    first; held-out categories are named in "open" alone, and come first there. The same scene, generator state and
+    split give the same instructions. A scene with little to say gives fewer.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', not {split!r}")
-    view = View.of(scene)
-    names = Names(view, rng)
-    pools = {
-        "category": _by_family(_category(names)),
-        "attribute": _by_family(attribute_statements(names)),
-        "spatial": _by_family(spatial_statements(names)),
-        "implicit": _by_family(_implicit(names, split)),
-        "zero-target": _by_family(zero_statements(names, split)),
-    }
+    if split not in FRAMES:
+        raise ValueError(f"split must be one of {tuple(FRAMES)}, not {split!r}")
+    names = Names(View.of(scene), rng, split)
+    there, missing = _pools(names)
+    held_out = {o.id for o in scene.objects if o.category in HELD_OUT} if split == "open" else set()
     categories = {o.id: o.category for o in scene.objects}
     written: dict[str, Instruction] = {}
     phrases: set[str] = set()
-    while len(written) < count and any(pools.values()):
-        kinds = [kind for kind in MIX if pools[kind]]
-        weights = np.array([MIX[kind] for kind in kinds])
-        kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
-        statement = _draw(pools[kind], rng)
+    while len(written) < count and (any(there.values()) or any(missing.values())):
+        kind = _draw_kind(there, missing, rng)
+        if kind == "zero-target":
+            statement = _draw(missing[_draw_kind(missing, {}, rng)], rng, set())
+        else:
+            statement = _draw(there[kind], rng, held_out if rng.random() < HELD_OUT_FIRST else set())
         text = say(statement, split, rng)
         if text in written or statement.phrase in phrases:
             continue
@@ -77,67 +78,86 @@ def write_instructions(
     return list(written.values())
 
 
-def _by_family(statements: Iterator[Statement]) -> dict[str, list[Statement]]:
-    families: dict[str, list[Statement]] = {}
-    for statement in statements:
-        families.setdefault(statement.family, []).append(statement)
-    return families
+def _pools(names: Names) -> tuple[dict[str, Families], dict[str, Families]]:
+    """All statements by kind and family: those with targets, and those without, by the kind that they deny."""
+    there: dict[str, Families] = {}
+    missing: dict[str, Families] = {}
+    kinds = {
+        "category": _category(names),
+        "attribute": attribute_statements(names),
+        "spatial": spatial_statements(names),
+        "implicit": implicit_statements(names),
+    }
+    for kind, statements in kinds.items():
+        there[kind], missing[kind] = {}, {}
+        for statement in statements:
+            families = there[kind] if statement.targets else missing[kind]
+            families.setdefault(statement.family, []).append(statement)
+    return there, missing
 
 
-def _draw(families: dict[str, list[Statement]], rng: np.random.Generator) -> Statement:
-    """Take one statement out of the pool: a family by weight, then any of it."""
-    words = list(families)
+def _draw_kind(there: dict[str, Families], missing: dict[str, Families], rng: np.random.Generator) -> str:
+    """A kind that still has statements, by its share."""
+    kinds = [kind for kind in MIX if there.get(kind) or (kind == "zero-target" and any(missing.values()))]
+    weights = np.array([MIX[kind] for kind in kinds])
+    return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+
+
+def _draw(families: Families, rng: np.random.Generator, wanted: set[int]) -> Statement:
+    """Take one statement out of the pool: a family by weight, then any of it; one about a wanted object if there is."""
+    options = {word: [i for i, s in enumerate(v) if wanted & set(s.targets)] for word, v in families.items()}
+    options = {word: v for word, v in options.items() if v} or {w: list(range(len(v))) for w, v in families.items()}
+    words = list(options)
     weights = np.array([FAMILY_WEIGHT.get(word, 1.0) for word in words])
     word = words[int(rng.choice(len(words), p=weights / weights.sum()))]
-    statement = families[word].pop(int(rng.integers(len(families[word]))))
+    statement = families[word].pop(options[word][int(rng.integers(len(options[word])))])
     if not families[word]:
         del families[word]
     return statement
 
 
 def _category(names: Names) -> Iterator[Statement]:
-    """Plain nouns: "the mug", "the mugs", "all the boxes on the table"."""
+    """Plain nouns: "the mug", "the mugs", "all the boxes on the table"; and of what is not there."""
     view = names.view
-    if view.table is not None:
-        for word in ("table", "table", "tabletop"):
-            yield Statement(word, (view.table.id,), "table", movable=False)
-    on_table = {o.id for o in view.objects if o.support == TABLE}
+    if view.ground is not None and view.ground.points:
+        for word in ("floor", "floor", "ground") if view.is_room else ("table", "table", "tabletop"):
+            yield Statement(word, (view.ground.id,), "ground", movable=False)
+    on_ground = {o.id for o in view.objects if o.support == GROUND}
     for name in names.any_name():
-        meant = referents(name.reading, view)
-        if not meant:
-            continue
-        everyday = name.level is not Level.SUPERORDINATE
-        family = ("noun" if len(meant) == 1 else "all") if everyday else "general"
-        frames = "rich" if name.level is Level.MAIN else "brief"
-        if len(meant) == 1:
-            yield Statement(name.word, meant, family, frames=frames)
-            yield Statement(name.word, meant, family, form="indefinite", frames="brief")
-        else:
-            number = _NUMBERS.get(len(meant))
-            every = [f"all the {name.plural}", f"all {name.plural}", f"every {name.word}"]
-            every += [f"both {name.plural}"] if len(meant) == 2 else [f"all {number} {name.plural}"] if number else []
-            yield Statement(name.plural, meant, family, plural=True, frames=frames)
-            phrase = every[int(names.rng.integers(len(every)))]
-            several = not phrase.startswith("every")
-            yield Statement(phrase, meant, family, form="counted", plural=several, frames="brief")
-            if everyday:
-                yield Statement(name.word, meant, "several", frames=frames)
-        if set(meant) <= on_table and name.level is not Level.SYNONYM:
-            if len(meant) == 1:
-                yield Statement(f"{name.word} on the table", meant, family, frames="brief")
-            else:
-                yield Statement(f"{name.plural} on the table", meant, family, plural=True, frames="brief")
-                phrase = f"all the {name.plural} on the table"
-                yield Statement(phrase, meant, family, form="counted", plural=True, frames="brief")
+        if (meant := referents(name.reading, view)) and not (view.is_room and name.word in ("thing", "item")):
+            yield from _named(names, name, meant, set(meant) <= on_ground)
+    for name in names.absent_nouns:
+        yield from _named(names, name, (), True)
 
 
-def _implicit(names: Names, split: str) -> Iterator[Statement]:
-    """Wishes that something in view fulfils."""
-    for intent in INTENTS:
-        meant = referents(intent_reading(intent, names.view.objects), names.view)
-        if meant:
-            for text in intent.train if split == "train" else intent.test:
-                yield wish(text, meant, "wish")
-    if names.view.table is not None:
-        for text in TABLE_WISHES[split]:
-            yield wish(text, (names.view.table.id,), "table wish")
+def _named(names: Names, name: Name, meant: tuple[int, ...], on_ground: bool) -> Iterator[Statement]:
+    """The noun in all its forms; where nothing is meant, in those for one thing or for several."""
+    is_general = name.is_general
+    count = len(meant) or (1 if names.chance(0.3 if is_general else 0.6) else int(names.rng.integers(2, 4)))
+    family = "general" if is_general else "noun" if count == 1 else "all"
+    frames = "rich" if name.level is Level.MAIN else "brief"
+    ground = "on the floor" if names.view.is_room else "on the table"
+    counts = name.number is Number.COUNT
+    are = name.number is Number.PAIR or (counts and count > 1)
+
+    def statement(phrase: str, form: str, plural: bool, family: str = family, frames: str = "brief") -> Statement:
+        return Statement(phrase, meant, family, form, plural, frames, name.movable)
+
+    if count == 1:
+        yield statement(name.word, "definite", are, frames=frames)
+        yield statement(name.word, "indefinite", are)
+    else:
+        every = [f"all the {name.plural}", f"all {name.plural}"]
+        if counts:
+            every += [f"every {name.word}", f"all of the {name.plural}"]
+            if count in _NUMBERS:
+                every.append(f"both {name.plural}" if count == 2 else f"all {_NUMBERS[count]} {name.plural}")
+        phrase = names.one_of(every)
+        yield statement(name.plural, "definite", are, frames=frames)
+        yield statement(phrase, "counted", are and not phrase.startswith("every"))
+        if counts and not is_general:
+            yield statement(name.word, "definite", False, "several", frames)
+    if on_ground and name.level is Level.MAIN and name.movable:
+        yield phrased(name, meant, "", ground, family, plural=count > 1)
+        if count > 1:
+            yield statement(f"all the {name.plural} {ground}", "counted", are)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from segpoint_training.scenes.dishes import HANDLE, OUTSIDE, vessel
 from segpoint_training.scenes.lofts import FLAT, SOFT, bar, pillar, tub
 from segpoint_training.scenes.model import Draw, Model, disc, rectangle, upside_down
-from segpoint_training.scenes.dishes import HANDLE, INSIDE, OUTSIDE, vessel
 from segpoint_training.scenes.shapes import Mesh, lathe, merged, rotation, tube
-from segpoint_training.scenes.surfaces import Skin, Surface, cloth, grain, plain, printed
+from segpoint_training.scenes.surfaces import Skin, Surface, cloth, grain, plain
 
 
 def _steel(draw: Draw) -> np.ndarray:
@@ -33,11 +33,13 @@ def kettle(draw: Draw) -> Model:
                (0.012, height), (0.0, height)]  # fmt: skip
         body = lathe([(0.0, 0.0), *side, *lid], [2, 2, OUTSIDE, OUTSIDE, 2, 2, 2, 2, 2])
         reach, low, high = radius * 0.62, 0.12 * height, 0.88 * height
-        path = np.array([[radius * 0.9, 0, low], [radius + reach * 0.7, 0, low + 0.01], [radius + reach, 0, 0.5 * height],
-                         [radius + reach * 0.8, 0, high], [radius * top * 0.8, 0, high]])  # fmt: skip
+        path = np.array([[radius * 0.9, 0, low], [radius + reach * 0.7, 0, low + 0.01], [radius + reach, 0, 0.5
+                                                                                         * height], [radius + reach
+                                                                                                     * 0.8, 0, high],
+                         [radius * top * 0.8, 0, high]])  # fmt: skip
         grip = tube(path, 0.011, 1.3, 8).of_part(2)
-        lip = bar([(-radius * top * 0.85, 0, 0.8 * height, 0.022, 0.025), (-radius * top - 0.022, 0, 0.85 * height, 0.006,
-                   0.012)], FLAT)  # fmt: skip
+        lip = bar([(-radius * top * 0.85, 0, 0.8 * height, 0.022, 0.025), (-radius * top - 0.022, 0, 0.85 * height,
+                                                                           0.006, 0.012)], FLAT)  # fmt: skip
         mesh = merged([body, grip, lip.of_part(OUTSIDE)])
     else:
         wide = radius * 1.25
@@ -143,9 +145,11 @@ def fork(draw: Draw) -> Model:
     pieces = [palm]
     thin = wide / (prongs * 1.65)
     for y in np.linspace(-wide + thin, wide - thin, prongs):
-        stations = [(0.028, y, 0.004, thin, 0.0012), (0.05, y, 0.0062, thin, 0.0011), (0.066, y, 0.0095, thin * 0.4, 0.0007)]
+        stations = [(0.028, y, 0.004, thin, 0.0012), (0.05, y, 0.0062, thin, 0.0011), (0.066, y, 0.0095, thin * 0.4,
+                                                                                       0.0007)]  # fmt: skip
         pieces.append(bar([tuple(map(float, s)) for s in stations], FLAT, 50.0))  # type: ignore[misc]
-    mesh = merged([*pieces, _cutlery_handle(draw, length, 0.009, draw.pick(("flared", "straight", "pointed", "flared")))])
+    mesh = merged([*pieces, _cutlery_handle(draw, length, 0.009, draw.pick(("flared", "straight", "pointed",
+                                                                            "flared")))])  # fmt: skip
     surface, material = _cutlery_look(draw)
     return Model("fork", _either_way_up(draw, mesh), surface, "lying", material)
 
@@ -186,15 +190,22 @@ def spatula(draw: Draw) -> Model:
     if kind in ("slotted", "fish"):
         strips = 4 if kind == "slotted" else 5
         for y in np.linspace(-wide * 0.85, wide * 0.85, strips):
-            pieces.append(bar([(0.01, y, 0.002, wide * 0.75 / strips, 0.001), (blade, y, 0.0015, wide * 0.75 / strips, 0.001)]))
+            pieces.append(bar([(0.01, y, 0.002, wide * 0.75 / strips, 0.001), (blade, y, 0.0015, wide * 0.75 / strips,
+                                                                               0.001)]))  # fmt: skip
         for x in (0.0, blade - 0.008):
-            pieces.append(bar([(x, 0, 0.002, wide * (0.8 if x == 0 else 1), 0.0012), (x + 0.016, 0, 0.002, wide, 0.0012)]))
+            pieces.append(bar([(x, 0, 0.002, wide * (0.8 if x == 0 else 1), 0.0012), (x + 0.016, 0, 0.002, wide,
+                                                                                      0.0012)]))  # fmt: skip
     elif kind == "solid":
         pieces.append(bar([(0.0, 0, 0.002, wide * 0.6, 0.0013), (blade * 0.4, 0, 0.002, wide, 0.0013),
                            (blade, 0, 0.0015, wide, 0.0008)], FLAT))  # fmt: skip
     else:
-        pieces.append(bar([(0.0, 0, 0.006, 0.012, 0.005), (0.015, 0, 0.006, wide * 0.75, 0.005),
-                           (blade * 0.85, 0, 0.005, wide * 0.75, 0.003), (blade, 0.004, 0.004, wide * 0.5, 0.002)], SOFT))  # fmt: skip
+        pieces.append(bar([(0.0, 0, 0.006, 0.012, 0.005), (0.015, 0, 0.006, wide * 0.75, 0.005), (blade * 0.85, 0,
+                                                                                                  0.005, wide * 0.75,
+                                                                                                  0.003), (blade, 0.004,
+                                                                                                           0.004, wide
+                                                                                                           * 0.5,
+                                                                                                           0.002)],
+                          SOFT))  # fmt: skip
     pieces.append(bar([(0.005, 0, 0.0035, 0.008, 0.002), (-0.03, 0, 0.004 + lift, 0.004, 0.003),
                        (-0.3 * long, 0, 0.007 + lift, 0.0045, 0.0035)], FLAT, 50.0))  # fmt: skip
     pieces.append(bar([(-0.28 * long, 0, 0.007 + lift, 0.007, 0.005), (-0.9 * long, 0, 0.009 + lift, 0.011, 0.006),
@@ -204,7 +215,8 @@ def spatula(draw: Draw) -> Model:
     head = plain(_steel(draw)) if metal else _wood(draw) if wooden else plain(draw.colour(black=4, red=2, rest=0.7))
     grip = head if wooden else plain(draw.colour(black=5, rest=0.5)) if draw.chance(0.7) else head
     surface = Surface((head, head, grip), 0.6 if metal else 0.2, 0.1)
-    return Model("spatula", merged(pieces).resting(), surface, "lying", "metal" if metal else "wood" if wooden else "plastic")
+    return Model("spatula", merged(pieces).resting(), surface, "lying", "metal" if metal else "wood" if wooden
+                 else "plastic")  # fmt: skip
 
 
 def cutting_board(draw: Draw) -> Model:
@@ -221,13 +233,15 @@ def cutting_board(draw: Draw) -> Model:
     pieces = [body]
     if kind != "plain":
         x = length / 2 - 0.01
-        pieces.append(bar([(x, 0, thick / 2, 0.024, thick / 2 * 0.98), (x + 0.11, 0, thick / 2, 0.02, thick / 2 * 0.98)], FLAT))
+        pieces.append(bar([(x, 0, thick / 2, 0.024, thick / 2 * 0.98), (x + 0.11, 0, thick / 2, 0.02, thick / 2
+                                                                        * 0.98)], FLAT))  # fmt: skip
     wooden = draw.chance(0.75)
     skin = _wood(draw) if wooden else plain(draw.colour(white=5, green=2, red=1, blue=1, rest=0.3))
     material = "wood" if wooden else "plastic"
     mesh = merged(pieces)
     if draw.chance(0.06):
-        return Model("cutting board", mesh.turned(rotation(0, np.pi / 2)).resting(), Surface((skin,), 0.08), "upright", material)
+        return Model("cutting board", mesh.turned(rotation(0, np.pi / 2)).resting(), Surface((skin,), 0.08), "upright",
+                     material)  # fmt: skip
     return Model("cutting board", mesh, Surface((skin,), 0.08), "lying", material, top=top)
 
 
@@ -303,7 +317,8 @@ def salt_shaker(draw: Draw) -> Model:
         mesh = lathe([(0.0, 0.0), *[(r * radius, z * height) for r, z in profile]], [0] * 8 + [1] * 3, 24)
         skin = _wood(draw) if draw.chance(0.7) else plain(draw.colour(black=3, white=2, rest=0.3))
         return Model("salt shaker", mesh, Surface((skin, plain(_steel(draw))), 0.3), "upright", "wood")
-    body = {"straight": (1.0, 1.0, 0.95), "waisted": (1.0, 0.75, 0.9), "round": (0.7, 1.1, 0.7), "cone": (1.1, 0.9, 0.65)}
+    body = {"straight": (1.0, 1.0, 0.95), "waisted": (1.0, 0.75, 0.9), "round": (0.7, 1.1, 0.7), "cone": (1.1, 0.9,
+            0.65)}  # fmt: skip
     low, middle, high = body[kind]
     profile = [(low * 0.95, 0.0), (low, 0.03), (middle, 0.42), (high, 0.74), (high * 1.04, 0.75), (high * 1.0, 0.93),
                (high * 0.6, 1.0), (0.0, 1.0)]  # fmt: skip

@@ -16,9 +16,11 @@ _PICTURES = 3  # taken from one place
 _SPACING = (0.01, 0.03)  # metres between points
 
 
-def by_mapping(things: Sequence[Thing], objects: int, stands: np.ndarray, turn: np.ndarray, shift: np.ndarray,
-               rng: np.random.Generator) -> Recording:  # fmt: skip
+def by_mapping(things: Sequence[Thing], objects: int, casting: Sequence[Thing], stands: np.ndarray, turn: np.ndarray,
+               shift: np.ndarray, rng: np.random.Generator) -> Recording:  # fmt: skip
     """The first ``objects`` of ``things`` as seen from ``stands`` (k, 3), in the axes x ↦ turn·x + shift.
+
+    ``casting``: those that throw shadows, as in `render`.
 
     What lies behind them (a ceiling, the street) is cut away, as those who make maps do.
     """
@@ -42,7 +44,7 @@ def by_mapping(things: Sequence[Thing], objects: int, stands: np.ndarray, turn: 
         return each[chosen]
 
     normals, albedo, body = rows("normals"), rows("albedo"), rows("body")
-    light = _light(things, objects, points[chosen], normals, rng)
+    light = _light(World(casting), points[chosen], normals, rng)
     rgb = _pictures(np.square(albedo) * light, view_of, len(views), rng)
     xyz = _put_together(points[chosen], rows("distance"), rows("view"), view_of, len(views), spacing, rng)
     xyz = xyz @ turn.T + shift
@@ -80,21 +82,19 @@ def _thinned(points: np.ndarray, spacing: float) -> np.ndarray:
     return np.sort(first)
 
 
-def _light(things: Sequence[Thing], objects: int, points: np.ndarray, normals: np.ndarray,
-           rng: np.random.Generator) -> np.ndarray:  # fmt: skip
+def _light(casting: World, points: np.ndarray, normals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n, 3) float32: lamps hang inside, so the walls throw no shadow; corners are darker."""
     ambient, lights = draw_lights(rng)
-    inner = World([thing for thing in things[:objects] if np.ptp(thing[0].vertices[:, 2]) < 2.25])
     start = points + normals * 2e-3
     near = rng.standard_normal((len(points), 3), np.float32)
     near = near / np.linalg.norm(near, axis=1, keepdims=True) + normals
-    covered = inner.blocked(start, near, 0.3).astype(np.float32)[:, None]
+    covered = casting.blocked(start, near, 0.3).astype(np.float32)[:, None]
     light = ambient.astype(np.float32) * ((0.75 + 0.25 * normals[:, 2:]) * (1 - 0.3 * covered))
     for index, lamp in enumerate(lights):
         shine = np.maximum(normals @ lamp.towards.astype(np.float32), 0)
         if index == 0:
             rays = lamp.towards + 0.3 * rng.standard_normal((len(points), 3), np.float32)
-            shine = shine * ~inner.blocked(start, rays)
+            shine = shine * ~casting.blocked(start, rays)
         light = light + shine[:, None] * lamp.colour.astype(np.float32)
     return light.astype(np.float32)
 

@@ -7,18 +7,22 @@ the whole is used only where no object is left in doubt: :func:`referents`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
 
+from .colour_words import canonical_colour, colours_near
 from .colours import NAMES, name_indices
-from .occlusion import TABLE, occlusions
+from .contacts import wall_distances
+from .occlusion import GROUND, occlusions
 from .scene import Scene, SceneObject
-from .vocabulary import STANDING, Level, Noun, canonical_colour, colours_near, is_known, kind_of
+from .vocabulary import STANDING, Level, Noun, is_known, kind_of
 
 MIN_POINTS = 60  # at 640 × 480: an object with fewer visible points is nothing that a sentence should ask for
+MIN_SHARE, FEW = 4e-4, 20  # the same for a cloud that is no image: a share of its points, and never fewer than FEW
 SECOND_COLOUR, SOME_COLOUR = 0.2, 0.08  # shares of the seen surface
+NO_COLOUR = ("stereo", "lidar")  # sensors whose colours mean nothing
 
 
 class Truth(IntEnum):
@@ -35,21 +39,36 @@ Reading = Mapping[int, Truth]
 
 @dataclass(frozen=True)
 class View:
-    """The objects of a scene that sentences speak of (all but the table), and how well each is seen."""
+    """The objects of a scene that sentences speak of (all but what carries it), and how well each is seen."""
 
     objects: tuple[SceneObject, ...]
-    table: SceneObject | None
+    ground: SceneObject | None  # the table, in a room the floor
     faint: frozenset[int]  # hardly visible
     cuts: Mapping[tuple[int, int], float]  # (hidden, hider) → share of the object, see `occlusions`
     tints: Mapping[int, Mapping[str, float]]  # share of each colour on what is seen of an object
+    walls: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)  # see `wall_distances`
+    is_room: bool = False
+    viewed: bool = True  # from one place: left, right, in front and behind mean something
+    is_coloured: bool = True
 
     @classmethod
     def of(cls, scene: Scene) -> View:
+        objects = tuple(o for o in scene.objects if o.id != GROUND)
         limit = MIN_POINTS * scene.width * scene.height / (640 * 480)
-        table = next((o for o in scene.objects if o.id == TABLE), None)
-        objects = tuple(o for o in scene.objects if o.id != TABLE and o.category != "table")
-        faint = frozenset(o.id for o in objects if o.points < limit)
-        return cls(objects, table, faint, occlusions(scene), {o.id: _tints(scene, o.id) for o in objects})
+        if scene.frame != "optical":
+            limit = max(FEW, MIN_SHARE * len(scene.xyz))
+        is_coloured = scene.rgb is not None and scene.sensor not in NO_COLOUR
+        return cls(
+            objects=objects,
+            ground=next((o for o in scene.objects if o.id == GROUND), None),
+            faint=frozenset(o.id for o in objects if o.points < limit),
+            cuts=occlusions(scene),
+            tints={o.id: _tints(scene, o.id) if is_coloured else {} for o in objects},
+            walls=wall_distances(scene) if scene.scale == "room" else {},
+            is_room=scene.scale == "room",
+            viewed=scene.frame != "map",
+            is_coloured=is_coloured,
+        )
 
     @property
     def covered(self) -> frozenset[int]:
@@ -58,21 +77,21 @@ class View:
         return frozenset(ident for ident, share in lost.items() if share > 0.35)
 
     def by_id(self, ident: int) -> SceneObject | None:
-        """The object of that id, or None for the table and what is not in view."""
+        """The object of that id, or None for what carries the scene and what is not in view."""
         return next((o for o in self.objects if o.id == ident), None)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """Something true about a scene: a phrase, and the ids of what it means."""
+    """Something true about a scene: a phrase, and the ids of what it means (none: there is nothing like that)."""
 
     phrase: str  # without an article where ``form`` asks for one
     targets: tuple[int, ...]
     family: str  # kind of construction; families are drawn by weight
-    form: str = "definite"  # "definite" (frames put "the" before it), "phrase" (complete noun phrase), "sentence"
+    form: str = "definite"  # or "indefinite" ("a mug"), "counted" ("all mugs"), "wish" (something to …), "sentence"
     plural: bool = False
     frames: str = "rich"  # "rich", "brief" or "bare": the more possible phrases, the fewer frames
-    movable: bool = True  # the table is not picked up
+    movable: bool = True  # can be picked up
 
 
 def both(*readings: Reading) -> dict[int, Truth]:
@@ -110,8 +129,9 @@ def noun_reading(noun: Noun, objects: Iterable[SceneObject]) -> dict[int, Truth]
 
 
 def anything(objects: Iterable[SceneObject]) -> dict[int, Truth]:
-    """The reading of "object"."""
-    return {o.id: Truth.YES for o in objects}
+    """The reading of "object": parts of the building are none, and of a rug or a door people think differently."""
+    building = {"wall": Truth.NO, "floor": Truth.NO, "door": Truth.MAYBE, "rug": Truth.MAYBE}
+    return {o.id: building.get(o.category, Truth.YES) for o in objects}
 
 
 def _book_like(o: SceneObject) -> bool:
@@ -126,7 +146,7 @@ def _boxy_book(noun: Noun, o: SceneObject) -> bool:
 
 def _tints(scene: Scene, ident: int) -> dict[str, float]:
     pixels = np.flatnonzero(scene.instance == ident)
-    if not len(pixels):
+    if not len(pixels) or scene.rgb is None:
         return {}
     shown = name_indices(scene.rgb[pixels[:: max(1, len(pixels) // 400)]].astype(np.float32) / 255)
     share = np.bincount(shown + 1, minlength=len(NAMES) + 1)[1:] / len(shown)
@@ -169,9 +189,12 @@ def extreme(
 ) -> dict[int, Truth]:
     """The one candidate that is clearly ``beyond`` all other candidates; in doubt where there is none.
 
-    There must be two that fit for sure: nobody says "the leftmost mug" of a single one.
+    There must be two that fit for sure: nobody says "the leftmost mug" of a single one. Of nothing at all there is
+    no extreme.
     """
     real = [o for o in objects if reading[o.id] >= Truth.MAYBE]
+    if not real:
+        return dict(reading)
     best = next((o for o in real if all(beyond(o, p) for p in real if p is not o)), None)
     sure = sum(reading[o.id] == Truth.YES for o in real)
     if sure < 2 or best is None:

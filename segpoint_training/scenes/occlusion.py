@@ -1,4 +1,4 @@
-"""Who hides whom, read off the picture."""
+"""Who hides whom, read off a depth image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .scene import Scene
 
-TABLE = 1
+GROUND = 1  # what carries the scene
 _GRID = np.stack(np.meshgrid(*[np.linspace(-0.42, 0.42, 7)] * 3, indexing="ij"), -1).reshape(-1, 3)
 _INSIDE = _GRID[np.linalg.norm(_GRID[:, :2], axis=1) < 0.5]  # an upright elliptic cylinder in a unit box
 _OUT = -1  # the "hider" of what lies beyond the picture's border
@@ -17,33 +17,38 @@ def occlusions(scene: Scene) -> dict[tuple[int, int], float]:
 
     Points spread through the object's box are looked up in the picture. They count as seen where it shows the
     object itself, as hidden where it shows something nearer; whatever else it shows there (the box is larger than
-    the object) does not count. Empty where the table shows too little to tell how the sensor stands.
+    the object) does not count. Empty where the ground shows too little to tell how the sensor stands, and for clouds
+    that are no image.
     """
-    table = np.flatnonzero(scene.instance == TABLE)
-    if len(table) < 200:
+    table = np.flatnonzero((scene.instance == GROUND) & np.isfinite(scene.xyz[:, 2]))
+    if len(table) < 200 or scene.frame != "optical":
         return {}
+    slack = 0.01 if scene.scale == "table" else 0.06  # m
     turn, height = _level(scene.xyz[table[:: max(1, len(table) // 4000)]].astype(np.float64))
     focal, column, row = _intrinsics(scene)
     depth = scene.xyz[:, 2]
     shares: dict[tuple[int, int], float] = {}
     for o in scene.objects:
-        if o.id == TABLE:
+        if o.id == GROUND or o.category == "wall":
             continue
         points = (np.array(o.centre) + _INSIDE * o.size - (0.0, 0.0, height)) @ turn  # (n, 3), optical
+        points = points[points[:, 2] > 0.05]
+        if not len(points):
+            continue
         u, v = (np.round(c + focal * points[:, i] / points[:, 2]).astype(int) for i, c in ((0, column), (1, row)))
         within = (u >= 0) & (u < scene.width) & (v >= 0) & (v < scene.height)
         pixel = v[within] * scene.width + u[within]
         shown = scene.instance[pixel]
-        nearer = (shown > TABLE) & (shown != o.id) & (depth[pixel] < points[within, 2] - 0.01)
+        nearer = (shown > GROUND) & (shown != o.id) & (depth[pixel] < points[within, 2] - slack)
         hiders = np.concatenate([shown[nearer], np.full(np.count_nonzero(~within), _OUT)])
         total = len(hiders) + np.count_nonzero(shown == o.id)
         for hider, count in zip(*np.unique(hiders, return_counts=True), strict=True):
-            shares[o.id, int(hider)] = float(count / total)
+            shares[o.id, int(hider)] = float(count / max(total, 1))
     return shares
 
 
 def _level(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """From points (n, 3) of the table top: rotation (3, 3) optical → level, and the sensor's height above it, m."""
+    """From points (n, 3) of the ground: rotation (3, 3) optical → level, and the sensor's height above it, m."""
     for _ in range(4):
         middle = np.median(points, 0)
         up = np.linalg.eigh(np.cov((points - middle).T))[1][:, 0]

@@ -86,7 +86,8 @@ class World:
         start = np.tile(np.asarray(origin, np.float32), (len(directions), 1))
         directions = np.ascontiguousarray(directions, np.float32)
         found = self._scene.run(start, directions, query="INTERSECT", output=True)
-        hit = np.flatnonzero(found["primID"] >= 0)
+        is_sound = np.isfinite(found["u"] + found["v"])  # slivers have no coordinates
+        hit = np.flatnonzero((found["primID"] >= 0) & is_sound)
         face, distance = found["primID"][hit], found["tfar"][hit]
         normals, uv = _interpolated(self._mesh, face, found["u"][hit, None], found["v"][hit, None])
         rays = directions[hit]

@@ -45,7 +45,7 @@ def draw_table(rng: np.random.Generator, camera: Camera) -> Table:
     shift = np.array([camera.reach, 0.0]) - (turn[:2, :2] @ spot)
     thick = rng.uniform(0.018, 0.045)
     surface, material = _table_surface(rng)
-    parts = [_board(outline, thick), *_legs(rng, half, thick, camera.floor)]
+    parts = [_board(outline, thick), *_legs(rng, half * (0.6 if is_round else 0.85), thick, camera.floor)]
     skins = list(surface.skins)
     for mesh, skin in draw_covers(rng, half, is_round, spot):
         parts.append(mesh.of_part(len(skins)))
@@ -78,11 +78,11 @@ def _board(outline: np.ndarray, thick: float) -> Mesh:
     return Mesh(board.vertices, board.normals, uv, board.faces, board.part)
 
 
-def _legs(rng: np.random.Generator, half: np.ndarray, thick: float, floor: float) -> list[Mesh]:
+def _legs(rng: np.random.Generator, spread: np.ndarray, thick: float, floor: float) -> list[Mesh]:
     if rng.random() < 0.5:  # a pedestal out of sight
         return []
     wide = rng.uniform(0.03, 0.07)
-    return [box((wide, wide, -floor - thick), (*(0.8 * half * (x, y)), floor)).of_part(0)
+    return [box((wide, wide, -floor - thick), (*(spread * (x, y)), floor)).of_part(0)
             for x in (-1, 1) for y in (-1, 1)]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from segpoint_training.scenes.camera import Camera, draw_camera
 from segpoint_training.scenes.layout import Placed
 from segpoint_training.scenes.maps import by_mapping
-from segpoint_training.scenes.recording import by_camera, by_lidar
+from segpoint_training.scenes.recording import Recording, by_camera, by_lidar
 from segpoint_training.scenes.render import Thing
 from segpoint_training.scenes.room_layout import FLOOR
 from segpoint_training.scenes.rooms import Room, furnish
@@ -18,7 +18,9 @@ from segpoint_training.scenes.shapes import Mesh, rotation
 from segpoint_training.scenes.standing import Recorded, box_of, describe, scene_object, see_through
 
 _STANDS = 40  # places a viewer may take that are compared
-_EYE = (1.0, 1.8)  # metres over the floor
+_EYE, _MOUNTED = (1.0, 1.8), (0.25, 1.6)  # metres over the floor, of cameras and of LiDARs
+_SEEN = 20  # points of an object that has been seen
+_Located = tuple[Recording, np.ndarray, np.ndarray]  # with rotation and shift from the room's frame to the scene's
 
 
 @dataclass(frozen=True)
@@ -34,31 +36,50 @@ def record_room(rng: np.random.Generator, split: str, sensor: str, width: int,
     """A room as ``sensor`` records it; floor and walls come first, then what is placed."""
     room = furnish(rng, split)
     if sensor == "map":
-        turn = rotation(2, float(rng.uniform(0, 2 * np.pi)) if rng.random() < 0.6 else 0.0)
-        shift = rng.normal(0, 3.0, 3) * (1, 1, 0.3)
-        things = _things(room, np.eye(3), np.zeros(3))
-        stands = np.stack([_free_spot(rng, room, (1.0, 1.8)) for _ in range(int(rng.integers(4, 10)))])
-        count = 1 + len(room.shell.walls) + len(room.placed)
-        recording = by_mapping(things, count, stands, turn, shift, rng)
-        return recording, _objects(room, turn, shift), see_through(room.placed)
-    if sensor == "lidar":
-        spot = _free_spot(rng, room, (0.25, 1.6))
-        # a sensor with a window looks into the room, roughly
-        stand = _Stand(spot, float(np.arctan2(-spot[1], -spot[0]) + rng.normal(0, 0.5)))
-        camera = None
+        recording, turn, shift = _mapped(rng, room)
+    elif sensor == "lidar":
+        recording, turn, shift = _scanned(rng, room)
     else:
-        camera = draw_camera(rng, sensor, width, height)
-        camera, stand = _looking(rng, room, camera)
-    # the level frame: the sensor above the origin, looking along x
-    turn = rotation(2, -stand.heading)
-    shift = -turn @ (stand.position * (1, 1, 0))
-    things = _things(room, turn, shift)
-    if camera is None:
-        recording = by_lidar(things, float(stand.position[2]), rng, float(rng.uniform(8, 30)))
-    else:
-        walls = len(room.shell.walls)
-        recording = by_camera(things, camera, sensor, rng, [things[0], *things[1 + walls : 1 + walls + len(room.placed)]])
+        camera, stand = _looking(rng, room, draw_camera(rng, sensor, width, height))
+        turn, shift = _level(stand)
+        things = _things(room, turn, shift)
+        recording = by_camera(things, camera, sensor, rng, _casting(room, things))
     return recording, _objects(room, turn, shift), see_through(room.placed)
+
+
+def _mapped(rng: np.random.Generator, room: Room) -> _Located:
+    """From several places, in axes of the map's own."""
+    turn = rotation(2, float(rng.uniform(0, 2 * np.pi)) if rng.random() < 0.6 else 0.0)
+    shift = rng.normal(0, 3.0, 3) * (1, 1, 0.3)
+    things = _things(room, np.eye(3), np.zeros(3))
+    stands = np.stack([_free_spot(rng, room, _EYE) for _ in range(int(rng.integers(4, 10)))])
+    count = 1 + len(room.shell.walls) + len(room.placed)
+    return by_mapping(things, count, _casting(room, things), stands, turn, shift, rng), turn, shift
+
+
+def _scanned(rng: np.random.Generator, room: Room) -> _Located:
+    """By a LiDAR somewhere in the room; again where its beams missed the floor or nearly everything else."""
+    best: tuple[float, _Located] | None = None
+    for _ in range(4):
+        spot = _free_spot(rng, room, _MOUNTED)
+        # a sensor with a window looks into the room, roughly
+        turn, shift = _level(_Stand(spot, float(np.arctan2(-spot[1], -spot[0]) + rng.normal(0, 0.5))))
+        recording = by_lidar(_things(room, turn, shift), float(spot[2]), rng, float(rng.uniform(8, 30)))
+        points = np.bincount(recording.body, minlength=1)
+        share = float((points[1 : 1 + len(room.shell.walls) + len(room.placed)] > _SEEN).mean())
+        quality = share if points[0] > 10 * _SEEN else share - 1
+        if best is None or quality > best[0]:
+            best = quality, (recording, turn, shift)
+        if quality > 0.3:
+            break
+    assert best is not None
+    return best[1]
+
+
+def _level(stand: _Stand) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation and shift into the level frame: the sensor above the origin, looking along x."""
+    turn = rotation(2, -stand.heading)
+    return turn, -turn @ (stand.position * (1, 1, 0))
 
 
 def _things(room: Room, turn: np.ndarray, shift: np.ndarray) -> list[Thing]:
@@ -66,6 +87,12 @@ def _things(room: Room, turn: np.ndarray, shift: np.ndarray) -> list[Thing]:
     shell = room.shell
     all_of_it = [shell.floor, *shell.walls, *((p.mesh, p.model.surface) for p in room.placed), *shell.beyond]
     return [(mesh.turned(turn, shift), surface) for mesh, surface in all_of_it]
+
+
+def _casting(room: Room, things: list[Thing]) -> list[Thing]:
+    """Floor and furniture: the lamps hang between the walls."""
+    first = 1 + len(room.shell.walls)
+    return [things[0], *things[first : first + len(room.placed)]]
 
 
 def _objects(room: Room, turn: np.ndarray, shift: np.ndarray) -> list[SceneObject]:

@@ -9,11 +9,10 @@ import numpy as np
 
 from segpoint.errors import SegPointError
 from segpoint_training.scenes.categories import HELD_OUT
-from segpoint_training.scenes.furniture import FURNITURE, build_furniture
-from segpoint_training.scenes.layout import Placed
+from segpoint_training.scenes.furniture import build_furniture
+from segpoint_training.scenes.layout import Placed, place
 from segpoint_training.scenes.model import Model
-from segpoint_training.scenes import objects
-from segpoint_training.scenes.objects import build
+from segpoint_training.scenes.objects import available, build
 from segpoint_training.scenes.room_layout import RoomLayout
 from segpoint_training.scenes.shell import Shell, draw_shell
 
@@ -31,10 +30,11 @@ _SMALL = {  # what lies about, by theme, with weights
                 "salt shaker": 0.8, "can": 1, "tray": 1, "pitcher": 1, "teapot": 1, "box": 1, "knife": 0.5,
                 "sponge": 0.6, "soap dispenser": 0.8, "plant": 0.7},
     "office": {"laptop": 3, "book": 2.5, "mug": 2, "lamp": 2, "keyboard": 2, "mouse": 2, "phone": 1, "notebook": 2,
-               "bottle": 1, "plant": 1, "pen": 0.8, "marker": 0.6, "tablet": 0.8, "box": 1, "speaker": 0.8, "clock": 0.6,
-               "bag": 1, "glasses": 0.6, "radio": 0.4, "camera": 0.6, "tape measure": 0.4},
-    "bathroom": {"soap dispenser": 2, "cup": 1.5, "bottle": 2, "brush": 1.5, "comb": 1, "tissue box": 1.5, "candle": 0.7,
-                 "sponge": 1, "jar": 0.8, "tube": 1.5, "plant": 0.7, "box": 0.8, "basket": 1, "glass": 0.7},
+               "bottle": 1, "plant": 1, "pen": 0.8, "marker": 0.6, "tablet": 0.8, "box": 1, "speaker": 0.8,
+               "clock": 0.6, "bag": 1, "glasses": 0.6, "radio": 0.4, "camera": 0.6, "tape measure": 0.4},
+    "bathroom": {"soap dispenser": 2, "cup": 1.5, "bottle": 2, "brush": 1.5, "comb": 1, "tissue box": 1.5,
+                 "candle": 0.7, "sponge": 1, "jar": 0.8, "tube": 1.5, "plant": 0.7, "box": 0.8, "basket": 1,
+                 "glass": 0.7},
 }  # fmt: skip
 _SURFACES = ("table", "desk", "coffee table", "cabinet", "nightstand", "bookcase", "oven", "washing machine",
              "refrigerator", "fireplace", "piano", "sofa", "bed", "bench", "chair", "stool", "armchair")  # fmt: skip
@@ -54,7 +54,7 @@ class Room:
 def furnish(rng: np.random.Generator, split: str) -> Room:
     """A room of a random theme. In the split "open" it holds at least one thing of a held-out category.
 
-    Raises SegPointError where "open" finds nothing to show because no assets are installed.
+    Raises SegPointError where "open" finds no such category that could be built here.
     """
     while True:
         theme = str(rng.choice(list(THEMES), p=list(THEMES.values())))
@@ -85,7 +85,7 @@ class _Decorator:
 
     def __init__(self, rng: np.random.Generator, split: str, layout: RoomLayout):
         self.rng, self.split, self.layout = rng, split, layout
-        self._kinds = frozenset(objects.available(split) if hasattr(objects, "available") else objects.FAMILIES)
+        self._kinds = frozenset(available(split))
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
@@ -119,6 +119,7 @@ class _Decorator:
         spots = [(side, aside) for side in sides for aside in _spread(size[1 if side % 2 == 0 else 0])]
         self.rng.shuffle(spots)
         for side, aside in spots[:most]:
+
             def draw(side: int = int(side), aside: float = float(aside)) -> Placed:
                 gap, swivel = self.rng.uniform(-0.25, 0.12), self.rng.normal(0, 0.15)
                 return self.layout.at_side(model, base, side, gap, aside, True, swivel)
@@ -243,7 +244,9 @@ class _Decorator:
         """At least one thing of a category that no model is trained on; False where none found its place."""
         kinds = [name for name in HELD_OUT if name in self._kinds]
         if not kinds:
-            raise SegPointError('the split "open" shows modelled assets: install them first (segpoint assets)')
+            raise SegPointError(
+                'no held-out category can be built here, as the split "open" needs: run `segpoint assets`'
+            )
         large = [name for name in kinds if name in ("suitcase", "wheelchair", "bathtub")]
         shown = 0
         for _ in range(int(self.rng.integers(1, 4))):
@@ -318,6 +321,4 @@ def _spread(length: float) -> list[float]:
 
 
 def _turned(placed: Placed, yaw: float) -> Placed:
-    from segpoint_training.scenes.layout import place
-
     return place(placed.model, placed.id, yaw, placed.position, placed.support)

@@ -154,7 +154,10 @@ def _shell_chair(draw: Draw, width: float, depth: float, seat: float, top: float
     panel = prism(rounded_rectangle(width * 0.95, top - seat, 0.12, 4), 0.018, smooth=True).of_part(0)
     panel = panel.turned(rotation(0, np.pi / 2)).turned(np.eye(3), (0, 0, (top - seat) / 2))
     pieces.append(panel.turned(turn, (0, depth / 2 - 0.02, seat)))
-    skins = (plain(draw.colour(white=4, black=3, rest=0.8)), plain((0.7, 0.7, 0.72)) if draw.chance(0.5) else wood(draw))
+    skins = (
+        plain(draw.colour(white=4, black=3, rest=0.8)),
+        plain((0.7, 0.7, 0.72)) if draw.chance(0.5) else wood(draw),
+    )
     return Model("chair", merged(pieces), Surface(skins, 0.25), "upright", "plastic",
                  top=(seat + 0.005, rectangle(width * 0.7, depth * 0.7)))  # fmt: skip
 

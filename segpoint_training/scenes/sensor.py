@@ -45,6 +45,7 @@ class _Device:
     torn: float  # share of edge pixels without depth
     flying: float  # share of edge pixels between the surfaces
     salt: float  # share of single pixels without depth
+    matched: bool  # whole blocks of the pattern are matched: no specks but salt
     lit: float  # metres up to which the projector gives plain surfaces a texture; 0: they need none
     nearest: float  # metres
     reach: float  # metres
@@ -59,19 +60,22 @@ def _draw_device(sensor: str, rng: np.random.Generator) -> _Device:
         is_registered = rng.random() < 0.8
         border = (u(0, 10), u(8, 46), u(4, 24), u(0, 6)) if is_registered else (u(0, 4), u(6, 10), u(0, 2), u(0, 2))
         return _Device(constant=u(42.5, 44.3), step=1 / 8, millimetres=True, noise=u(0.02, 0.08), window=u(1.0, 2.0),
-                       warp=u(0, 0.15), ragged=u(0.6, 1.6), torn=u(0.02, 0.25), flying=u(0, 0.06),
-                       salt=max(u(-6e-4, 3e-4), 0), lit=0, nearest=u(0.42, 0.52), reach=u(4.0, 8.0), border=border,
-                       overlap=False, side=1)  # fmt: skip
+                       warp=u(0, 0.15), ragged=u(0.6, 1.5), torn=u(0.02, 0.25), flying=u(0, 0.06),
+                       salt=max(u(-6e-4, 3e-4), 0), matched=True, lit=0, nearest=u(0.42, 0.52), reach=u(4.0, 8.0),
+                       border=border, overlap=False, side=1)  # fmt: skip
+    is_matched = bool(rng.random() < 0.5)
     if sensor == "realsense":
         is_aligned = rng.random() < 0.6  # to the colour camera, which sees less than the depth cameras
         return _Device(constant=float(rng.choice((19.3, 32.0, 36.5))) * u(0.95, 1.05), step=1 / 32, millimetres=True,
-                       noise=u(0.04, 0.12), window=u(1.5, 3.5), warp=u(0, 0.15), ragged=u(0.5, 1.6), torn=u(0.1, 0.6),
-                       flying=u(0.1, 0.5), salt=u(0, 6e-4), lit=u(2.0, 4.5), nearest=u(0.2, 0.4), reach=u(5.0, 8.0),
-                       border=(u(0, 6), u(0, 4), u(0, 3), u(0, 3)), overlap=not is_aligned, side=1)  # fmt: skip
+                       noise=u(0.04, 0.12), window=u(1.5, 3.5), warp=u(0, 0.15), ragged=u(0.5, 1.6), torn=u(0.05, 0.5),
+                       flying=u(0.1, 0.5), salt=u(0, 6e-4), matched=is_matched, lit=u(2.0, 4.5), nearest=u(0.2, 0.4),
+                       reach=u(5.0, 8.0), border=(u(0, 6), u(0, 4), u(0, 3), u(0, 3)), overlap=not is_aligned,
+                       side=1)  # fmt: skip
     return _Device(constant=u(20, 60), step=float(rng.choice((1 / 64, 1 / 32, 1 / 16, 1 / 8))),
                    millimetres=bool(rng.random() < 0.4), noise=u(0.05, 0.2), window=u(2.0, 5.0), warp=u(0, 0.25),
-                   ragged=u(0.7, 2.5), torn=u(0.1, 0.7), flying=u(0.15, 0.7), salt=u(0, 1e-3), lit=u(1.2, 4.0),
-                   nearest=u(0.2, 0.45), reach=u(4.5, 8.0), border=(u(0, 8), u(0, 8), u(0, 6), u(0, 6)), overlap=True,
+                   ragged=u(0.7, 2.5), torn=u(0.05, 0.6), flying=u(0.15, 0.7), salt=u(0, 1e-3), matched=is_matched,
+                   lit=u(1.2, 4.0), nearest=u(0.2, 0.45), reach=u(4.5, 8.0),
+                   border=(u(0, 8), u(0, 8), u(0, 6), u(0, 6)), overlap=True,
                    side=int(rng.choice((-1, 1))))  # fmt: skip
 
 
@@ -87,6 +91,9 @@ def measure(view: View, focal: float, sensor: str, rng: np.random.Generator) -> 
     depth, body = view.depth.take(looked_at), view.body.take(looked_at)
     lost = _shadowed(depth, focal * device.constant / _FOCAL, device) | _on_border(device, height, width, scale)
     lost |= _unanswered(view, looked_at, device, scale, rng)
+    if device.matched:  # single pixels follow those around them
+        lost = uniform_filter(lost.astype(np.float32), 3) > 0.5
+    lost |= rng.random(lost.shape, np.float32) < device.salt
     depth = _flying(depth, device, rng)
     with np.errstate(divide="ignore"):
         disparity = device.constant / depth
@@ -156,12 +163,11 @@ def _unanswered(view: View, looked_at: np.ndarray, device: _Device, scale: float
     if device.lit:
         spread = uniform_filter(np.square(brightness), 7) - np.square(uniform_filter(brightness, 7))
         plain = 1 - np.sqrt(np.maximum(spread, 0)) / 0.04
-        chance = np.maximum(chance, plain * np.clip(view.depth / device.lit - 1, 0, 0.6))
+        chance = np.maximum(chance, plain * np.clip(view.depth / device.lit - 1, 0, 0.5))
     chance = chance.take(looked_at)
-    level = _blotches(view.depth.shape, rng.uniform(1.5, 5.0) * scale, rng)
-    torn = _edges(view.depth, 3) & (_blotches(view.depth.shape, 1.5 * scale, rng) < device.torn)
-    salt = rng.random(view.depth.shape, np.float32) < device.salt
-    return (level < chance) & (chance > 0.02) | torn | salt
+    level = _blotches(view.depth.shape, rng.uniform(1.5, 7.0) * scale, rng)
+    torn = _edges(view.depth, 3) & (_blotches(view.depth.shape, 2 * scale, rng) < device.torn)
+    return (level < chance) & (chance > 0.02) | torn
 
 
 def _blotches(shape: tuple[int, ...], size: float, rng: np.random.Generator) -> np.ndarray:
@@ -215,7 +221,7 @@ def _coloured(view: View, rng: np.random.Generator) -> np.ndarray:
     height, width = view.depth.shape
     scale = width / 640
     # the camera exposes for the mean of what it sees
-    gain = np.clip(rng.triangular(0.1, 0.36, 0.7) / max(float(view.shaded.mean()), 1e-3), 0.5, 3.0)
+    gain = np.clip(rng.triangular(0.1, 0.4, 0.75) / max(float(view.shaded.mean()), 1e-3), 0.5, 3.0)
     warm = rng.normal(0, 0.05)
     balance = np.exp(rng.normal(0, 0.03, 3) + (warm, 0, -warm))
     balance /= balance.mean()

@@ -20,6 +20,7 @@ TEXT = 440  # pixels of the words beside the two views
 LINE = 13  # pixels a line
 CHARACTERS = 74  # a line
 HOLE = (30, 30, 36)  # where the sensor saw nothing
+NOTHING = (70, 70, 78)  # points of no object
 PAPER, INK, FAINT = "#f7f7f5", "#16181c", "#6b7480"
 
 
@@ -103,6 +104,6 @@ def _label_colours(scene: Scene) -> np.ndarray:
     palette = np.zeros((int(scene.instance.max()) + 2, 3), np.uint8)
     for number in range(2, len(palette)):
         palette[number] = [int(255 * v) for v in colorsys.hsv_to_rgb(number * 0.618 % 1.0, 0.75, 0.95)]
-    palette[0], palette[1] = (70, 70, 78), (130, 130, 130)
-    palette[0] = HOLE if scene.height > 1 else (70, 70, 78)
-    return palette[scene.instance]
+    palette[0], palette[1] = NOTHING, (130, 130, 130)
+    there = np.isfinite(scene.xyz).all(axis=1, keepdims=True)
+    return np.where(there, palette[scene.instance], np.array(HOLE, np.uint8))

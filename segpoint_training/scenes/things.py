@@ -25,14 +25,17 @@ def _tumbled(draw: Draw, mesh: Mesh) -> Mesh:
 
 
 def ball(draw: Draw) -> Model:
-    kind = draw.pick(("plain", "tennis", "panels", "stripes", "plain", "dots"))
-    radius = draw.uniform(0.03, 0.035) if kind == "tennis" else draw.uniform(0.02, 0.09)
+    kind = draw.pick(("plain", "tennis", "panels", "stripes", "plain", "basket", "football", "baseball", "dots"))
+    radius = {"tennis": draw.uniform(0.03, 0.035), "baseball": 0.037, "basket": draw.uniform(0.05, 0.12),
+              "football": draw.uniform(0.05, 0.11)}.get(kind, draw.uniform(0.02, 0.09))  # fmt: skip
     mesh = _tumbled(draw, _spheroid(radius, 2 * radius, steps=15))
     base = draw.colour(brown=0.3, gray=0.3)
     if kind == "tennis":
         skin = grain(draw.rng, colours.from_hsv(draw.uniform(62, 72), 0.7, 0.85), 0.06, 1)
     elif kind == "plain":
         skin = plain(base)
+    elif kind in ("basket", "football", "baseball"):
+        skin = _sports_skin(draw, kind)
     elif kind == "panels":
         y, x = np.mgrid[:48, :48]
         odd = ((x // 8 + y // 12) % 2).astype(bool) if draw.chance(0.5) else (x // 8) % 2 == 0
@@ -40,6 +43,27 @@ def ball(draw: Draw) -> Model:
     else:
         skin = cloth(draw.rng, base, draw.colour(white=3), (4, 2))
     return Model("ball", mesh, Surface((skin,), draw.uniform(0.05, 0.4)), "upright", draw.one_of(("rubber", "plastic")))
+
+
+def _sports_skin(draw: Draw, kind: str) -> Skin:
+    """u round the ball, v from pole to pole."""
+    v, u = (np.mgrid[:64, :128].T / (64, 128)).T
+    if kind == "basket":
+        texture = np.tile(colours.from_hsv(draw.uniform(16, 26), 0.8, draw.uniform(0.6, 0.85)), (64, 128, 1))
+        bow = 0.5 + 0.22 * np.cos(4 * np.pi * u)
+        lines = (np.abs(v - 0.5) < 0.015) | (np.abs((u * 4) % 1 - 0.5) > 0.47) | (np.abs(v - bow) < 0.015)
+        texture[lines] = 0.08
+    elif kind == "baseball":
+        texture = np.full((64, 128, 3), 0.92)
+        seam = np.abs(v - 0.5 - 0.27 * np.sin(4 * np.pi * u))
+        texture[(seam < 0.05) & ((u * 60) % 1 < 0.5)] = (0.75, 0.1, 0.1)
+    else:
+        texture = np.full((64, 128, 3), 0.93)
+        for row, column in [(0.5 + 0.26 * (k % 3 - 1), k // 3 / 5 + 0.1 * (k % 3 != 1)) for k in range(15)]:
+            aside = np.abs((u - column + 0.5) % 1 - 0.5) * 2 * np.sin(np.pi * row)
+            texture[np.hypot(v - row, aside) < 0.095] = draw.rng.uniform(0.04, 0.1)
+        texture[(v < 0.06) | (v > 0.94)] = 0.06
+    return Skin(texture.astype(np.float32))
 
 
 def banana(draw: Draw) -> Model:
@@ -179,18 +203,56 @@ def mouse(draw: Draw) -> Model:
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     case = draw.colour(black=6, white=3, gray=3)
     mesh = Mesh(vertices, normals.astype(np.float32), dome.uv, dome.faces, dome.part)
-    return Model("mouse", mesh.resting(), Surface((plain(case),), 0.3, 0.0), "upright", "plastic")
+    # u runs round from the nose, v from below to the top: the gap between the buttons, and darker flanks
+    texture = np.tile(case, (40, 64, 1)).astype(np.float32)
+    texture[20:, :1] = texture[20:, -1:] = case * 0.3 + 0.02
+    texture[30:32, :16] = texture[30:32, -16:] = case * 0.3 + 0.02
+    if draw.chance(0.4):
+        texture[:20] = draw.colour(black=5, gray=2, rest=0.3)
+    front = np.abs(vertices[:, 1]) < width * 0.15
+    high = float(vertices[front & (np.abs(vertices[:, 0] - length * 0.28) < length * 0.12), 2].max(initial=height
+                                                                                                   * 0.7))  # fmt: skip
+    wheel = lathe([(0.0, -0.003), (0.008, -0.003), (0.008, 0.003), (0.0, 0.003)], 1, 14).turned(rotation(0, np.pi / 2))
+    pieces = [mesh, wheel.moved(length * 0.28, 0, high - 0.006)]
+    if draw.chance(0.4):  # its cable
+        end = draw.uniform(0.04, 0.1)
+        cable = np.array([[0, 0, 0.006], [end * 0.4, 0, 0.004], [end, 0, 0.002]])
+        pieces.append(tube(cable, 0.002, 1.0, 6).moved(x=length * 0.48).of_part(1))
+    surface = Surface((Skin(texture), plain((0.12, 0.12, 0.12))), 0.3)
+    return Model("mouse", merged(pieces).resting(), surface, "upright", "plastic")
 
 
 def lamp(draw: Draw) -> Model:
-    """A small table lamp: foot, stem and shade."""
+    """A small table lamp: foot, stem and shade; or a desk lamp on a jointed arm."""
+    kind = draw.pick(("shade", "shade", "shade", "arm", "ball"))
+    if kind == "arm":
+        return _desk_lamp(draw)
     foot, height = draw.uniform(0.05, 0.08), draw.uniform(0.24, 0.38)
     low, high = draw.uniform(0.08, 0.12), draw.uniform(0.05, 0.085)
     if draw.pick((False, False, True, True)):
         low = high
     tall = height * draw.uniform(0.4, 0.55)
     stand = [(0.0, 0.0), (foot, 0.0), (foot, 0.015), (0.012, 0.025), (0.01, height - tall * 0.5), (0.0, height)]
-    shade = [(low, height - tall), (high, height), (high - 0.003, height), (low - 0.003, height - tall)]
-    mesh = merged([lathe(stand, 0), lathe(shade, 1)])
+    shade = lathe([(low, height - tall), (high, height), (high - 0.003, height), (low - 0.003, height - tall)], 1)
+    if kind == "ball":
+        shade = _spheroid(low * 0.9, 1.8 * low).of_part(1).moved(z=height - tall)
+    mesh = merged([lathe(stand, 0), shade])
     skins = (plain(draw.colour(black=2, brown=2, white=2)), plain(draw.colour(white=5, red=1.5, rest=0.4)))
     return Model("lamp", mesh, Surface(skins, 0.2), "upright")
+
+
+def _desk_lamp(draw: Draw) -> Model:
+    foot, first, second = draw.uniform(0.06, 0.085), draw.uniform(0.16, 0.22), draw.uniform(0.14, 0.2)
+    base = lathe([(0.0, 0.0), (foot, 0.0), (foot, 0.014), (0.02, 0.02), (0.0, 0.02)], 0, 26)
+    lean, fold = np.radians(draw.uniform(-35, -5)), np.radians(draw.uniform(20, 70))
+    knee = np.array([np.sin(lean), 0, np.cos(lean)]) * first + (0, 0, 0.015)
+    head = knee + np.array([np.sin(fold), 0, np.cos(fold)]) * second
+    arms = [tube(np.linspace(a, b, 3), 0.006, 1.0, 8) for a, b in (((0, 0, 0.015), knee), (knee, head))]
+    joint = _spheroid(0.011, 0.022).moved(*(knee - (0, 0, 0.011)))
+    radius = draw.uniform(0.045, 0.065)
+    cone = lathe([(0.012, 0.0), (0.022, -0.02), (radius, -0.085), (radius - 0.003, -0.085), (0.018, -0.02), (0.0,
+                  -0.012)][::-1], 1, 24)  # fmt: skip
+    shade = cone.turned(rotation(1, draw.uniform(-0.7, -0.1)), head)
+    tone = draw.colour(black=3, white=3, gray=2, red=1.5)
+    skins = (plain(tone if draw.chance(0.6) else np.full(3, 0.6)), plain(tone))
+    return Model("lamp", merged([base, *arms, joint, shade]).resting(), Surface(skins, 0.4), "upright", "metal")

@@ -49,29 +49,40 @@ def hammer(draw: Draw) -> Model:
     long = draw.uniform(0.24, 0.33)
     kind = draw.pick(("claw", "claw", "machinist", "mallet", "sledge"))
     thick = {"claw": 0.013, "machinist": 0.011, "mallet": 0.024, "sledge": 0.02}[kind]
-    handle = bar([(-long, 0, thick, 0.014, 0.010), (-long * 0.9, 0, thick, 0.017, 0.0115), (-long * 0.6, 0, thick, 0.014, 0.010),
-                  (-long * 0.35, 0, thick, 0.010, 0.008), (-0.005, 0, thick, 0.010, 0.008)], SOFT, 50.0, GRIP)  # fmt: skip
+    handle = bar([(-long, 0, thick, 0.014, 0.010), (-long * 0.9, 0, thick, 0.017, 0.0115), (-long * 0.6, 0, thick,
+                                                                                            0.014, 0.010), (-long
+                                                                                                            * 0.35, 0,
+                                                                                                            thick,
+                                                                                                            0.010,
+                                                                                                            0.008),
+                  (-0.005, 0, thick, 0.010, 0.008)], SOFT, 50.0, GRIP)  # fmt: skip
     half = draw.uniform(0.045, 0.058)
     if kind == "claw":
-        head = [bar([(-0.2 * half, 0, 0, 0.013, 0.011), (0.35 * half, 0, 0, 0.010, 0.010), (0.6 * half, 0, 0, 0.009, 0.009),
-                     (0.7 * half, 0, 0, 0.013, 0.013), (half, 0, 0, 0.013, 0.013)], ROUND, 40.0)]  # fmt: skip
+        head = [bar([(-0.2 * half, 0, 0, 0.013, 0.011), (0.35 * half, 0, 0, 0.010, 0.010), (0.6 * half, 0, 0, 0.009,
+                                                                                            0.009), (0.7 * half, 0, 0,
+                                                                                                     0.013, 0.013),
+                     (half, 0, 0, 0.013, 0.013)], ROUND, 40.0)]  # fmt: skip
         for side in (-1, 1):
-            head.append(bar([(-0.1 * half, 0, 0.004 * side, 0.012, 0.006), (-0.6 * half, -0.002, 0.006 * side, 0.009, 0.005),
-                             (-half * 1.15, -0.016, 0.008 * side, 0.002, 0.003)]))  # fmt: skip
+            head.append(bar([(-0.1 * half, 0, 0.004 * side, 0.012, 0.006), (-0.6 * half, -0.002, 0.006 * side, 0.009,
+                                                                            0.005), (-half * 1.15, -0.016, 0.008 * side,
+                                                                                     0.002, 0.003)]))  # fmt: skip
     elif kind == "machinist":
         head = [bar([(-half, 0, 0, 0.002, 0.010), (-0.3 * half, 0, 0, 0.011, 0.011), (0.9 * half, 0, 0, 0.011, 0.011),
                      (half, 0, 0, 0.009, 0.009)], SOFT, 40.0)]  # fmt: skip
     else:
         section = ROUND if kind == "mallet" and draw.chance(0.6) else SOFT
-        head = [bar([(-half, 0, 0, thick * 0.93, thick * 0.93), (-half * 0.9, 0, 0, thick, thick),
-                     (half * 0.9, 0, 0, thick, thick), (half, 0, 0, thick * 0.93, thick * 0.93)], section, 40.0)]  # fmt: skip
+        head = [bar([(-half, 0, 0, thick * 0.93, thick * 0.93), (-half * 0.9, 0, 0, thick, thick), (half * 0.9, 0, 0,
+                                                                                                    thick, thick),
+                     (half, 0, 0, thick * 0.93, thick * 0.93)], section, 40.0)]  # fmt: skip
     crown = merged(head).turned(rotation(2, np.pi / 2)).moved(z=thick)
     if kind == "mallet":
-        top = draw.one_of((plain(draw.colour(black=4, white=1, rest=0.2)), grain(draw.rng, np.array([0.7, 0.5, 0.3]), 0.1)))
+        top = draw.one_of((plain(draw.colour(black=4, white=1, rest=0.2)), grain(draw.rng, np.array([0.7, 0.5, 0.3]),
+                                                                                 0.1)))  # fmt: skip
     else:
         top = _chrome(draw, 0.2, 0.6)
     wooden = draw.chance(0.5)
-    held = grain(draw.rng, np.array([0.74, 0.54, 0.32]) * draw.uniform(0.8, 1.1), 0.08) if wooden else plain(_grip_colour(draw))
+    held = grain(draw.rng, np.array([0.74, 0.54, 0.32]) * draw.uniform(0.8, 1.1),
+                 0.08) if wooden else plain(_grip_colour(draw))  # fmt: skip
     surface = Surface((top, held), 0.4, 0.05)
     return Model("hammer", merged([handle, crown]).resting(), surface, "lying")
 
@@ -86,19 +97,30 @@ def wrench(draw: Draw) -> Model:
     kind = draw.pick(("combination", "open", "adjustable", "combination", "ring"))
     long, size = draw.uniform(0.13, 0.23), draw.uniform(0.012, 0.018)
     thick = 0.0035
-    shaft = bar([(-long / 2, 0, thick, size * 0.6, thick), (-long * 0.4, 0, thick, size * 0.42, thick * 0.8),
-                 (long * 0.4, 0, thick, size * 0.42, thick * 0.8), (long / 2, 0, thick, size * 0.6, thick)], FLAT, 50.0)  # fmt: skip
+    shaft = bar([(-long / 2, 0, thick, size * 0.6, thick), (-long * 0.4, 0, thick, size * 0.42, thick * 0.8), (long
+                                                                                                               * 0.4, 0,
+                                                                                                               thick,
+                                                                                                               size
+                                                                                                               * 0.42,
+                                                                                                               thick
+                                                                                                               * 0.8),
+                 (long / 2, 0, thick, size * 0.6, thick)], FLAT, 50.0)  # fmt: skip
 
     def jaw(gap: float) -> Mesh:
         root = bar([(-0.2 * size, 0, thick, size * 0.6, thick * 1.1), (0.35 * size, 0, thick, size * 1.15, thick * 1.2),
                     (0.7 * size, 0, thick, size * 1.25, thick * 1.2)], FLAT)  # fmt: skip
-        arms = [bar([(0.65 * size, s * size * (0.62 + gap), thick, size * 0.45, thick * 1.2),
-                     (1.3 * size, s * size * (0.72 + gap), thick, size * 0.42, thick * 1.2),
-                     (2.0 * size, s * size * (0.6 + gap), thick, size * 0.2, thick * 1.1)], FLAT) for s in (-1, 1)]  # fmt: skip
+        arms = [bar([(0.65 * size, s * size * (0.62 + gap), thick, size * 0.45, thick * 1.2), (1.3 * size,
+                     s * size * (0.72 + gap), thick, size * 0.42, thick * 1.2), (2.0 * size, s * size * (0.6 + gap),
+                     thick, size * 0.2, thick * 1.1)], FLAT) for s in (-1, 1)]  # fmt: skip
         return merged([root, *arms])
 
     turned = draw.uniform(0.15, 0.35)
-    ends = {"combination": ("jaw", "ring"), "open": ("jaw", "jaw"), "ring": ("ring", "ring"), "adjustable": ("jaw", "")}[kind]
+    ends = {
+        "combination": ("jaw", "ring"),
+        "open": ("jaw", "jaw"),
+        "ring": ("ring", "ring"),
+        "adjustable": ("jaw", ""),
+    }[kind]
     pieces = [shaft]
     for side, end in zip((0.0, np.pi), ends, strict=True):
         if end == "jaw":
@@ -109,8 +131,8 @@ def wrench(draw: Draw) -> Model:
             continue
         pieces.append(head.turned(rotation(2, side)))
     if kind == "adjustable":
-        pieces.append(bar([(-long / 2, 0, thick, size * 0.75, thick * 1.3), (-long * 0.1, 0, thick, size * 0.6, thick * 1.2)],
-                          SOFT, 50.0, GRIP))  # fmt: skip
+        pieces.append(bar([(-long / 2, 0, thick, size * 0.75, thick * 1.3), (-long * 0.1, 0, thick, size * 0.6,
+                           thick * 1.2)], SOFT, 50.0, GRIP))  # fmt: skip
     black = draw.chance(0.2)
     steel = _chrome(draw, 0.1, 0.2) if black else _chrome(draw)
     surface = Surface((steel, plain(_grip_colour(draw))), 0.8, 0.15)
@@ -128,15 +150,17 @@ def tape_measure(draw: Draw) -> Model:
     else:
         cut = {"angled": 0.35, "square": 0.12, "flat": 0.5}[shape]
         x, y = long / 2, tall / 2
-        outline = np.array([[x, -y], [x, y * (1 - 2 * cut)], [x * (1 - 2 * cut), y], [-x * 0.7, y], [-x, y * 0.6], [-x, -y * 0.8],
-                            [-x * 0.85, -y]])  # fmt: skip
-    rings = np.stack([np.column_stack([outline[:, 0] * s, np.full(len(outline), w), outline[:, 1] * s])
-                      for w, s in ((-thick / 2, 0.9), (-thick * 0.4, 1.0), (thick * 0.4, 1.0), (thick / 2, 0.9))])  # fmt: skip
+        outline = np.array([[x, -y], [x, y * (1 - 2 * cut)], [x * (1 - 2 * cut), y], [-x * 0.7, y], [-x, y * 0.6], [-x,
+                            -y * 0.8], [-x * 0.85, -y]])  # fmt: skip
+    rings = np.stack([np.column_stack([outline[:, 0] * s, np.full(len(outline), w), outline[:, 1] * s]) for w,
+                      s in ((-thick / 2, 0.9), (-thick * 0.4, 1.0), (thick * 0.4, 1.0), (thick / 2, 0.9))])  # fmt: skip
     case = loft(rings, 50.0, GRIP)
     z = -tall * 0.42
     out = draw.uniform(0.008, 0.02) if draw.chance(0.6) else draw.uniform(0.03, 0.12)
     tongue = bar([(long * 0.4, 0, z, 0.009, 0.0006), (long / 2 + out, 0, z, 0.009, 0.0006)], part=METAL)
-    hook = bar([(long / 2 + out, 0, z - 0.004, 0.010, 0.006), (long / 2 + out + 0.0015, 0, z - 0.004, 0.010, 0.006)], part=3)
+    hook = bar(
+        [(long / 2 + out, 0, z - 0.004, 0.010, 0.006), (long / 2 + out + 0.0015, 0, z - 0.004, 0.010, 0.006)], part=3
+    )
     disc = lathe([(0.0, 0.0), (tall * 0.3, 0.0), (tall * 0.3, 0.0012), (0.0, 0.0012)], [ACCENT] * 3, 24)
     left = disc.turned(rotation(0, np.pi / 2)).moved(y=-thick / 2)
     right = disc.turned(rotation(0, -np.pi / 2)).moved(y=thick / 2)
@@ -158,7 +182,11 @@ def flashlight(draw: Draw) -> Model:
                (radius * 1.02, long * 0.74), (head, long * 0.84), (head, long * 0.985), (head * 0.88, long),
                (head * 0.8, long - 0.006), (0.0, long - 0.009)]  # fmt: skip
     body = lathe(profile, [METAL, METAL, METAL, ACCENT, METAL, METAL, METAL, 3, 3, 4], 24)
-    button = lathe([(0.005, 0.0), (0.005, 0.002), (0.0, 0.002)], 5, 10).turned(rotation(1, np.pi / 2)).moved(radius, 0, long * 0.62)
+    button = (
+        lathe([(0.005, 0.0), (0.005, 0.002), (0.0, 0.002)], 5, 10)
+        .turned(rotation(1, np.pi / 2))
+        .moved(radius, 0, long * 0.62)
+    )
     shell = draw.colour(black=5, yellow=1.5, red=1.5, blue=1, gray=2, rest=0.4)
     knurl = np.tile(shell, (24, 24, 1)).astype(np.float32)
     knurl[::2, ::2] *= 0.6
@@ -185,7 +213,9 @@ def padlock(draw: Draw) -> Model:
     path = np.concatenate([[[reach, 0, tall * 0.4]], path, [[-reach, 0, tall * 0.4]]])
     shackle = tube(path, wide * 0.075, 1.0, 8).turned(rotation(0, -np.pi / 2)).moved(z=thick / 2).of_part(METAL)
     keyhole = lathe([(wide * 0.1, 0.0), (wide * 0.1, 0.0006), (0.0, 0.0006)], ACCENT, 12).moved(0, -tall * 0.2, thick)
-    case = draw.one_of((plain(np.array([0.75, 0.58, 0.25]) * draw.uniform(0.8, 1.1)), _chrome(draw), plain(draw.colour())))
+    case = draw.one_of(
+        (plain(np.array([0.75, 0.58, 0.25]) * draw.uniform(0.8, 1.1)), _chrome(draw), plain(draw.colour()))
+    )
     surface = Surface((_chrome(draw, 0.6, 0.8), case, plain((0.1, 0.1, 0.1))), 0.6, 0.1)
     mesh = merged([body, shackle, keyhole])
     if draw.chance(0.3):
@@ -201,16 +231,20 @@ def scissors(draw: Draw) -> Model:
     pieces = []
     for side in (-1, 1):
         z = 0.005 + 0.0012 * side
-        blade = bar([(-0.012, 0, z, 0.006, 0.001), (0.01, 0.001 * side, z, 0.008, 0.001), (0.6 * long, 0.003 * side, z, 0.006, 0.001),
-                     (long, 0.0055 * side, z, 0.0008, 0.001)])  # fmt: skip
-        path = np.stack([-long * 0.62 + loop_size * shape * np.cos(arc), np.zeros(17), loop_size * 0.85 * np.sin(arc)], 1)
+        blade = bar([(-0.012, 0, z, 0.006, 0.001), (0.01, 0.001 * side, z, 0.008, 0.001), (0.6 * long, 0.003 * side, z,
+                     0.006, 0.001), (long, 0.0055 * side, z, 0.0008, 0.001)])  # fmt: skip
+        path = np.stack(
+            [-long * 0.62 + loop_size * shape * np.cos(arc), np.zeros(17), loop_size * 0.85 * np.sin(arc)], 1
+        )
         loop = tube(path, 0.0045, 1.1, 8).turned(rotation(0, np.pi / 2)).moved(y=-side * loop_size * 0.95, z=0.005)
-        arm = bar([(0.0, 0, 0.005, 0.006, 0.0035), (-long * 0.62 + loop_size * shape * 0.7, -side * loop_size * 0.5, 0.005, 0.0065, 0.0045)],
-                  SOFT)  # fmt: skip
+        arm = bar([(0.0, 0, 0.005, 0.006, 0.0035), (-long * 0.62 + loop_size * shape * 0.7, -side * loop_size * 0.5,
+                                                    0.005, 0.0065, 0.0045)], SOFT)  # fmt: skip
         half = merged([blade, loop.of_part(GRIP), arm.of_part(GRIP)])
         pieces.append(half.turned(rotation(2, side * open_ / 2)))
     pieces.append(lathe([(0.004, 0.0), (0.004, 0.009), (0.0, 0.009)], ACCENT, 12))
-    surface = Surface((_chrome(draw), plain(draw.colour(black=3, red=3, orange=3, blue=2, white=0.5)), _chrome(draw)), 0.6, 0.1)
+    surface = Surface(
+        (_chrome(draw), plain(draw.colour(black=3, red=3, orange=3, blue=2, white=0.5)), _chrome(draw)), 0.6, 0.1
+    )
     return Model("scissors", merged(pieces).resting(), surface, "lying")
 
 
@@ -219,14 +253,17 @@ def power_drill(draw: Draw) -> Model:
     body_radius, long = draw.uniform(0.026, 0.032), draw.uniform(0.12, 0.16)
     tall = draw.uniform(0.15, 0.18)
     barrel = lathe([(0.0, 0.0), (body_radius * 0.85, 0.0), (body_radius, 0.012), (body_radius, long * 0.7),
-                    (body_radius * 0.8, long), (0.02, long), (0.02, long + 0.02), (0.012, long + 0.042), (0.0, long + 0.042)],
-                   [GRIP, GRIP, GRIP, ACCENT, 3, 3, 3, 3], 22).turned(rotation(1, np.pi / 2)).moved(-long * 0.45, 0, tall)  # fmt: skip
+                    (body_radius * 0.8, long), (0.02, long), (0.02, long + 0.02), (0.012, long + 0.042), (0.0,
+                    long + 0.042)], [GRIP, GRIP, GRIP, ACCENT, 3, 3, 3, 3], 22).turned(rotation(1,
+        np.pi / 2)).moved(-long * 0.45, 0, tall)  # fmt: skip
     bit = lathe([(0.003, 0.0), (0.003, draw.pick((0.05, 0.03, 0.07, 0.0001))), (0.0, 0.07)], METAL, 8)
     lean = draw.uniform(0.01, 0.03)
-    grip = bar([(0.02, -lean, 0, 0.021, 0.017), (tall * 0.45, -lean * 0.6, 0, 0.018, 0.0155), (tall * 0.75, 0, 0, 0.021, 0.017),
-                (tall, 0.004, 0, 0.026, 0.018)], SOFT, 50.0, ACCENT)  # fmt: skip
+    grip = bar([(0.02, -lean, 0, 0.021, 0.017), (tall * 0.45, -lean * 0.6, 0, 0.018, 0.0155), (tall * 0.75, 0, 0, 0.021,
+                0.017), (tall, 0.004, 0, 0.026, 0.018)], SOFT, 50.0, ACCENT)  # fmt: skip
     upright = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
-    battery = pillar([(0.09, 0.062, 0.0), (0.095, 0.066, 0.005), (0.09, 0.06, 0.045), (0.06, 0.045, 0.052)], 0.008, 40.0, 3)
+    battery = pillar(
+        [(0.09, 0.062, 0.0), (0.095, 0.066, 0.005), (0.09, 0.06, 0.045), (0.06, 0.045, 0.052)], 0.008, 40.0, 3
+    )
     pieces = [barrel, bit.turned(rotation(1, np.pi / 2)).moved(long * 0.55 + 0.035, 0, tall), grip.turned(upright),
               battery.moved(x=-lean + 0.006)]  # fmt: skip
     colour = draw.colour(yellow=3, blue=2, green=2, red=2, orange=2, rest=0.1)

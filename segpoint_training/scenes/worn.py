@@ -17,8 +17,8 @@ def watch(draw: Draw) -> Model:
     square = "square" in kind
     outline = rounded_rectangle(2 * radius, 2 * radius * 0.9, 0.005) if square else None
     if outline is None:
-        case = lathe([(0.0, 0.0), (radius * 0.9, 0.0), (radius, 0.003), (radius, 0.008), (radius * 0.88, 0.010), (0.0, 0.010)],
-                     [1, 1, 1, 1, 2], 24)  # fmt: skip
+        case = lathe([(0.0, 0.0), (radius * 0.9, 0.0), (radius, 0.003), (radius, 0.008), (radius * 0.88, 0.010), (0.0,
+                      0.010)], [1, 1, 1, 1, 2], 24)  # fmt: skip
     else:
         case = merged([prism(outline, 0.009).of_part(1), prism(outline * 0.88, 0.0008).moved(z=0.009).of_part(2)])
     crown = box((0.004, 0.005, 0.004), (radius + 0.001, 0, 0.003)).of_part(1)
@@ -108,7 +108,15 @@ def hat(draw: Draw) -> Model:
     radius = draw.uniform(0.083, 0.095)
     base = draw.colour(black=2, red=1.5, blue=2, white=1, green=1)
     if kind == "cap":
-        dome = [(radius, 0.0), (radius * 0.99, 0.04), (radius * 0.85, 0.085), (radius * 0.5, 0.115), (0.008, 0.122), (0.006, 0.126), (0.0, 0.127)]
+        dome = [
+            (radius, 0.0),
+            (radius * 0.99, 0.04),
+            (radius * 0.85, 0.085),
+            (radius * 0.5, 0.115),
+            (0.008, 0.122),
+            (0.006, 0.126),
+            (0.0, 0.127),
+        ]
         crown = lathe([(0.0, 0.0), *dome], [0, 0, 0, 0, 0, 1, 1], 24).scaled(1.12)
         half = np.linspace(-1.15, 1.15, 11)
         inner = np.stack([radius * 1.1 * np.cos(half), radius * np.sin(half), np.full(11, 0.006)], 1)
@@ -127,16 +135,17 @@ def hat(draw: Draw) -> Model:
         ribs = np.tile(base, (32, 64, 1)).astype(np.float32)
         ribs[:, ::2] *= 0.82
         ribs[:9] = draw.colour(white=2) * 0.95
-        body = lathe([(0.0, 0.0), (radius, 0.0), (radius * 1.04, 0.025), (radius * 1.02, 0.05), (radius * 0.95, 0.055), (radius * 0.9, 0.1),
-                      (radius * 0.6, 0.14), (0.0, 0.155)], [1, 0, 0, 0, 0, 0, 0], 28)  # fmt: skip
+        body = lathe([(0.0, 0.0), (radius, 0.0), (radius * 1.04, 0.025), (radius * 1.02, 0.05), (radius * 0.95, 0.055),
+                      (radius * 0.9, 0.1), (radius * 0.6, 0.14), (0.0, 0.155)], [1, 0, 0, 0, 0, 0, 0], 28)  # fmt: skip
         bobble = lathe([(0.0, 0.14), (0.026, 0.15), (0.034, 0.172), (0.024, 0.196), (0.0, 0.204)], 1, 16)
         surface = Surface((Skin(ribs), grain(draw.rng, draw.colour(white=3), 0.2, 1, 48)), 0.0)
         return Model("hat", merged([body, bobble] if draw.chance(0.7) else [body]), surface, "upright")
     brim = radius * {"fedora": 1.55, "straw": 1.9, "bucket": 1.4}[kind]
     droop = 0.035 if kind == "bucket" else 0.0
     tall = draw.uniform(0.09, 0.115)
-    profile = [(brim, 0.0), (brim, 0.002), (radius, 0.006 + droop), (radius * 0.97, 0.035 + droop), (radius * 0.88, tall + droop),
-               (radius * 0.6, tall + 0.012 + droop), (0.0, tall + (0.0 if kind == "fedora" else 0.014) + droop)]  # fmt: skip
+    profile = [(brim, 0.0), (brim, 0.002), (radius, 0.006 + droop), (radius * 0.97, 0.035 + droop), (radius * 0.88,
+               tall + droop), (radius * 0.6, tall + 0.012 + droop), (0.0, tall + (0.0 if kind == "fedora"
+               else 0.014) + droop)]  # fmt: skip
     mesh = lathe(profile, [0, 0, 1, 0, 0, 0], 30).scaled(1.1)
     straw = np.array([0.85, 0.7, 0.45]) * draw.uniform(0.85, 1.1)
     weave = np.tile(straw, (16, 16, 1)) * draw.rng.uniform(0.75, 1.05, (16, 16, 1))
@@ -153,8 +162,8 @@ def bag(draw: Draw) -> Model:
     wide, deep, tall = draw.uniform(0.14, 0.28), draw.uniform(0.07, 0.13), draw.uniform(0.18, 0.32)
     if kind == "paper":
         base = draw.one_of((np.array([0.72, 0.55, 0.37]), draw.colour(white=4)))
-        body = pillar([(wide, deep, 0.0), (wide, deep * 0.85, tall), (wide - 0.004, deep * 0.85 - 0.004, tall), (wide - 0.004, deep - 0.004, 0.004)],
-                      0.004, part=0)  # fmt: skip
+        body = pillar([(wide, deep, 0.0), (wide, deep * 0.85, tall), (wide - 0.004, deep * 0.85 - 0.004, tall),
+                       (wide - 0.004, deep - 0.004, 0.004)], 0.004, part=0)  # fmt: skip
         arc = np.linspace(0, np.pi, 9)
         path = np.stack([wide * 0.2 * np.cos(arc), np.zeros(9), tall - 0.03 + 0.09 * np.sin(arc)], 1)
         strap = tube(path, 0.003, 1.0, 6).of_part(1)
@@ -165,8 +174,8 @@ def bag(draw: Draw) -> Model:
         surface = Surface((skin, plain(base * 0.8)), 0.03)
         return Model("bag", merged(pieces).resting(), surface, "upright", "paper")
     tall *= 0.7
-    body = pillar([(wide, deep, 0.0), (wide * 1.02, deep, tall * 0.2), (wide * 0.85, deep * 0.5, tall * 0.95), (wide * 0.8, deep * 0.2, tall)],
-                  0.02, 50.0)  # fmt: skip
+    body = pillar([(wide, deep, 0.0), (wide * 1.02, deep, tall * 0.2), (wide * 0.85, deep * 0.5, tall * 0.95),
+                   (wide * 0.8, deep * 0.2, tall)], 0.02, 50.0)  # fmt: skip
     arc = np.linspace(0, np.pi, 11)
     path = np.stack([wide * 0.28 * np.cos(arc), np.zeros(11), tall * 0.93 + tall * 0.5 * np.sin(arc)], 1)
     clasp = box((0.02, 0.004, 0.015), (0, -deep * 0.32, tall * 0.78)).of_part(2)
