@@ -70,12 +70,13 @@ def load_checkpoint(
     facts = json.loads((folder / "state.json").read_text())
     facts["step"] = int(tensors["step"])
     load_flat(modules, part_of(tensors, "model."))
-    ema.state = part_of(tensors, "ema.")
+    ema.state = {name: value.to(ema.state[name].device) for name, value in part_of(tensors, "ema.").items()}
     ema.steps = facts["ema_steps"]
     for group in optimizer.param_groups:
         for number, parameter in enumerate(group["params"]):
             if state := part_of(tensors, f"optimizer.{group['name']}.{number}."):
-                optimizer.state[parameter] = state
+                moved = {name: value if name == "step" else value.to(parameter.device) for name, value in state.items()}
+                optimizer.state[parameter] = moved
     return facts
 
 

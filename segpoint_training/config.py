@@ -122,8 +122,11 @@ class StageConfig:
     ema: float = 0.998
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.scenes < 1 or self.questions < 1:
-            raise SegPointError(f"a stage needs steps, scenes and questions of at least 1, got {self}")
+        if self.steps < 1 or self.scenes < 1 or self.questions <= self.semantic + self.pointing:
+            raise SegPointError(
+                "a stage needs steps and scenes of at least 1, and more questions than its semantic and pointing ones, "
+                f"got {self}"
+            )
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ SmolLM2-135M-Instruct beside it (`segpoint setup`); runs on two CPU cores.
 ## How it was made
 
 ```
-segpoint train config/training/segpoint_tabletop.yaml --run runs/tabletop --bundle models/segpoint-tabletop
+segpoint train config/training/segpoint_default.yaml --run runs/default --bundle models/segpoint-tabletop
 ```
 
 The seed and every setting are in `training.yaml`. Weights are the run's moving averages; `presence_weight` comes from

@@ -94,7 +94,7 @@ def run_parts(
     made = provenance(bundle)
     for part in parts:
         data = part_data(part, real, scenes, seed)
-        print(f"\n{part}: {len(data)} × clouds and what is asked of them")
+        print(f"\n=== {part} ===")
         if part.startswith("semantic"):
             result = evaluate_semantic(segmenter, data)
             record = {**made, **data.description, "semantic": result.to_dict()}

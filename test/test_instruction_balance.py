@@ -11,6 +11,7 @@ import pytest
 from toy_scenes import random_scene
 
 from segpoint_training.scenes.instructions import MIX, write_instructions
+from segpoint_training.scenes.intents import INTENTS
 from segpoint_training.scenes.phrasing import TRAIN
 from segpoint_training.scenes.prevalence import TABLE
 from segpoint_training.scenes.scene import Instruction
@@ -23,7 +24,9 @@ LOW, HIGH = 0.08, 0.45  # band of the share of zero-targets; over all it is MIX[
 @pytest.fixture(scope="module")
 def written() -> list[Instruction]:
     return [
-        i for seed in range(SCENES) for i in write_instructions(random_scene(seed), np.random.default_rng(seed), "train")
+        i
+        for seed in range(SCENES)
+        for i in write_instructions(random_scene(seed), np.random.default_rng(seed), "train")
     ]
 
 
@@ -43,6 +46,9 @@ def outside(shares: dict[object, float]) -> dict[object, float]:
     return {feature: round(share, 2) for feature, share in shares.items() if not LOW <= share <= HIGH}
 
 
+_ARTICLES = ("the ", "a ", "an ", "some ", "all ", "both ", "every ")
+
+
 def frame_of(text: str) -> list[str]:
     """The frame that a sentence is in: of those that fit it the one with most words of its own."""
     fits = []
@@ -52,13 +58,14 @@ def frame_of(text: str) -> list[str]:
             fits.append(frame)
     if fits:
         return [max(fits, key=len)]
-    return ["{np}." if text.endswith(".") else "{np}" if text.startswith(("the ", "a ", "an ", "all ")) else "{bare}"]
+    return ["{np}." if text.endswith(".") else "{np}" if text.startswith(_ARTICLES) else "{bare}"]
 
 
 def test_frames(written: list[Instruction]) -> None:
-    named = [i for i in written if i.kind != "implicit"]
+    wishes = re.compile("|".join(re.escape(text) for intent in INTENTS for text in intent.train))
+    named = [i for i in written if not wishes.search(i.text)]
     shares = zero_shares(named, lambda i: frame_of(i.text), 60)
-    assert len(shares) > 8 and not outside(shares)
+    assert {"{np}", "{bare}", "pick up {np}"} <= shares.keys() and not outside(shares)
 
 
 def test_articles_and_length(written: list[Instruction]) -> None:
@@ -92,4 +99,4 @@ def test_mix(written: list[Instruction]) -> None:
 
 def test_sentences_come_again(written: list[Instruction]) -> None:
     """The language model embeds every different sentence once: the more often one comes again, the better."""
-    assert len({i.text for i in written}) < 0.75 * len(written)
+    assert len({i.text for i in written}) < 0.85 * len(written)

@@ -59,7 +59,7 @@ def bare_phrase(text: str) -> str:
     found = [text.rstrip(".")]
     for frame in TRAIN.all() | TEST.all():
         pattern = re.escape(frame).replace(r"\{be\}", "(?:is|are)")
-        pattern = re.sub(r"\\\{(np|bare)\\\}", lambda m: "(.+)", pattern)
+        pattern = re.sub(r"\\\{(np|bare)\\\}", "(.+)", pattern)
         if match := re.fullmatch(pattern, text, re.IGNORECASE):
             found.append(match.group(1))
     phrase = min(found, key=len)
@@ -73,11 +73,12 @@ def phrases(said: dict[str, Instruction]) -> dict[str, Instruction]:
 def random_scene(seed: int, is_room: bool = False) -> Scene:
     """Things drawn as often as the generator draws them, in random places."""
     rng = np.random.default_rng(seed)
-    shares = {k: v for k, v in (ROOM if is_room else TABLE).items() if k not in ("wall", "door")}
+    shares = {k: v for k, v in (ROOM if is_room else TABLE).items() if k != "wall"}
     names, weights = list(shares), np.array(list(shares.values()))
     kinds = [str(n) for n in rng.choice(names, size=int(rng.integers(1, 10)), p=weights / weights.sum())]
     if len(kinds) > 1 and rng.random() < 0.75:
-        kinds[: int(rng.integers(2, min(len(kinds), 4) + 1))] = [kinds[0]] * int(rng.integers(2, min(len(kinds), 4) + 1))
+        copies = int(rng.integers(2, min(len(kinds), 4) + 1))
+        kinds[:copies] = [kinds[0]] * copies
     unit = 4.0 if is_room else 1.0
     placed: list[SceneObject] = []
     for number, kind in enumerate(kinds):

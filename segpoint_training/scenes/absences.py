@@ -26,7 +26,7 @@ _SHAPES = tuple(
         "sink, toilet, bathtub, trash can",
     )
 )
-_ALIKE = 2.0  # weight of a near miss
+_ALIKE = 1.5  # weight of a near miss
 
 
 def prevalence(category: str, is_room: bool) -> float:

@@ -14,7 +14,7 @@ from .meaning import Reading, Statement, Truth, View, anything, both, extreme, p
 from .naming import Name, Names, phrased
 from .relations import Space
 from .scene import SceneObject
-from .vocabulary import FLAT_LYING, MATERIAL_WORDS, STANDING, Level, Number, kinds
+from .vocabulary import FLAT_LYING, FRUIT, MATERIAL_WORDS, STANDING, Level, Number, kinds
 
 # Words for the extreme of a group: among two or more, only among two, and as a plain adjective.
 _SIZES = (
@@ -61,6 +61,7 @@ _SHAPES = {  # adjectives: plainly so, arguably so; of all other kinds plainly n
         ),
     ),
 }  # fmt: skip
+_OWN_MATERIAL = kinds(f"{FRUIT}, bread, hamburger, plant, book, notebook, sponge, candle, glasses, wall, door")
 TALL, FLAT = 1.7, 0.3  # height over the wider side: from there on a can is "tall", up to there a box "flat"
 _LIKELY_COLOURS = ("red", "blue", "white", "black", "green", "yellow", *COLOURS)
 _NUMBERS = ("", "one", "two", "three", "four", "five", "six")
@@ -71,12 +72,12 @@ def attribute_statements(names: Names) -> Iterator[Statement]:
     if names.view.is_coloured:
         yield from _colours(names)
         yield from _two_colours(names)
+        yield from _surfaces(names)
     yield from _sizes(names)
     yield from _proportions(names)
     yield from _shapes(names)
     yield from _counts(names)
     yield from _poses(names)
-    yield from _surfaces(names)
 
 
 def _colours(names: Names) -> Iterator[Statement]:
@@ -94,7 +95,7 @@ def _two_colours(names: Names) -> Iterator[Statement]:
     pairs = {o.id: _pair(names.view.tints[o.id]) for o in names.view.objects}
     for pair in sorted({p for p in pairs.values() if p}):
         reading = {ident: _shows_both(pair, own, names.view.tints[ident]) for ident, own in pairs.items()}
-        for name in names.plain[:-1] + names.absent[:1]:
+        for name in names.plain[:-1] + names.absent:
             yield from names.either(name, both(name.reading, reading), f"{pair[0]} and {pair[1]}", "", "two colours")
 
 
@@ -209,7 +210,8 @@ def _counts(names: Names) -> Iterator[Statement]:
         if count > 1:
             yield phrased(name, meant, _NUMBERS[count], "", "count", plural=True)
         if count > 1 or names.chance(0.3):
-            yield phrased(name, (), _NUMBERS[max(2, count + 1)], "", "count", plural=True)
+            other = count + 1 if count > 1 else int(names.rng.integers(2, 5))
+            yield phrased(name, (), _NUMBERS[other], "", "count", plural=True)
 
 
 def _poses(names: Names) -> Iterator[Statement]:
@@ -233,8 +235,8 @@ def _surfaces(names: Names) -> Iterator[Statement]:
     present = {MATERIAL_WORDS[o.material] for o in view.objects if o.material in MATERIAL_WORDS}
     for word in sorted(present | {names.one_of(("wooden", "metal"))}):
         made = {o.id: _made_of(o, word) for o in view.objects}
-        for name in names.plain + names.absent[:2]:
-            if name.word != word and name.word not in ("wall", "door"):
+        for name in names.plain + names.absent:
+            if name.word != word and name.word not in _OWN_MATERIAL:
                 yield from names.either(name, both(name.reading, made), word, "", "material", True)
     printed = {o.id: Truth.YES if o.printed else Truth.NO for o in view.objects}
     for name in names.plain[:-1] + names.absent:

@@ -217,6 +217,18 @@ def _bottle_cap(draw: Draw, mouth: tuple[float, float], height: float) -> Mesh:
     return lathe([(mouth[0] * 0.5, base), *profile], CAP)
 
 
+def _jar_body(kind: str, radius: float, neck: float, shoulder: float, mouth: float) -> Mesh:
+    """Up to the mouth; ``radius`` and ``neck`` are half widths, ``shoulder`` and ``mouth`` heights."""
+    if kind == "hexagon":
+        return lathe([(0.0, 0.0), (radius, 0.0), (radius, shoulder), (neck, mouth)], [0, 1, 0], 6)
+    if kind == "square":
+        wide = radius * 1.8
+        return pillar([(wide, wide, 0.0), (wide, wide, shoulder), (neck * 1.5, neck * 1.5, mouth)], 0.006, part=1)
+    belly = radius * (1.15 if kind == "bellied" else 1.0)
+    side = [(radius * 0.95, 0.0), (radius, 0.004), (belly, 0.5 * shoulder), (radius, shoulder), (neck, mouth)]
+    return lathe([(0.0, 0.0), *side], [0, 0, 1, 1, 0])
+
+
 def jar(draw: Draw) -> Model:
     """Jam, honey, spices, pickles: round, square or six-sided, its lid of metal, plastic or under a cloth."""
     radius, height = draw.uniform(0.028, 0.05), draw.uniform(0.07, 0.16)
@@ -226,24 +238,7 @@ def jar(draw: Draw) -> Model:
     neck = radius * draw.one_of((0.8, 0.9, 0.98, 0.7))
     lid = draw.uniform(0.012, 0.02) * (1.6 if kind == "spice" else 1.0)
     shoulder, mouth = 0.78 * height, 0.86 * height
-    if kind in ("hexagon", "square"):
-        sides = 6 if kind == "hexagon" else 0
-        if sides:
-            body = lathe([(0.0, 0.0), (radius, 0.0), (radius, shoulder), (neck, mouth)], [0, 1, 0], sides)
-        else:
-            wide = radius * 1.8
-            body = pillar([(wide, wide, 0.0), (wide, wide, shoulder), (neck * 1.5, neck * 1.5, mouth)], 0.006, part=1)
-    else:
-        belly = 1.15 if kind == "bellied" else 1.0
-        profile = [
-            (0.0, 0.0),
-            (radius * 0.95, 0.0),
-            (radius, 0.004),
-            (radius * belly, 0.4 * height),
-            (radius, shoulder),
-            (neck, mouth),
-        ]
-        body = lathe(profile, [0, 0, 1, 1, 0])
+    body = _jar_body(kind, radius, neck, shoulder, mouth)
     rim = neck * 1.06
     cover = [(rim, mouth - 0.001), (rim, mouth + lid - 0.001), (rim * 0.96, mouth + lid), (0.0, mouth + lid)]
     if kind == "preserve":  # a cloth tied over it
@@ -263,22 +258,10 @@ def jar(draw: Draw) -> Model:
     pose, total = "upright", mouth + lid
     top: tuple[float, np.ndarray] | None = (total, disc(neck)) if kind != "preserve" else None
     if draw.chance(0.08):
-        mesh, pose, top = (
-            laid_down(
-                mesh, draw.uniform(0, 6.28) if kind not in ("hexagon", "square") else np.pi / 6 * (kind == "hexagon")
-            ),
-            "lying",
-            None,
-        )
-    return Model(
-        "jar",
-        mesh.resting(),
-        Surface((plain(content), side, cap), 0.5, draw.uniform(0, 0.2)),
-        pose,
-        "glass",
-        label,
-        top,
-    )
+        roll = {"hexagon": np.pi / 6, "square": 0.0}.get(kind, draw.uniform(0, 6.28))  # onto a flat side
+        mesh, pose, top = laid_down(mesh, roll), "lying", None
+    surface = Surface((plain(content), side, cap), 0.5, draw.uniform(0, 0.2))
+    return Model("jar", mesh.resting(), surface, pose, "glass", label, top)
 
 
 def squeeze_tube(draw: Draw) -> Model:

@@ -19,8 +19,10 @@ def draw_covers(rng: np.random.Generator, half: np.ndarray, is_round: bool, spot
     if kind == "cloth":
         return [(_draped(rng, half * 1.002, is_round), _fabric(rng))]
     if kind == "runner":
-        size = np.array([2 * half[0] * rng.uniform(0.7, 1.0), min(rng.uniform(0.3, 0.5), 1.6 * half[1])])
-        return [(_sheet(rounded_rectangle(*size, 0.01), 0.0015, np.zeros(2), 0.0), _fabric(rng))]
+        outline = rounded_rectangle(
+            2 * half[0] * rng.uniform(0.7, 1.0), min(rng.uniform(0.3, 0.5), 1.6 * half[1]), 0.01
+        )
+        return [(_sheet(outline, 0.0015, np.zeros(2), 0.0), _fabric(rng))]
     covers: list[Cover] = []
     if kind == "mats":
         skin, count = _fabric(rng), int(rng.integers(1, 4))
@@ -31,19 +33,16 @@ def draw_covers(rng: np.random.Generator, half: np.ndarray, is_round: bool, spot
             outline = rounded_rectangle(rng.uniform(0.38, 0.48), rng.uniform(0.27, 0.34), rng.choice((0.004, 0.05)))
         for number in range(count):
             place = spot + rng.normal(0, 0.25, 2)
-            covers.append(
-                (
-                    _sheet(outline, 0.0015 + 0.0005 * number, place, rng.choice((0, np.pi / 2)) + rng.normal(0, 0.1)),
-                    skin,
-                )
-            )
+            yaw = rng.choice((0, np.pi / 2)) + rng.normal(0, 0.1)
+            covers.append((_sheet(outline, 0.0015 + 0.0005 * number, place, yaw), skin))
     elif kind == "paper":
         for number in range(int(rng.integers(1, 5))):
-            size = np.array(_PAPER) * (1 if rng.random() < 0.7 else rng.uniform(0.4, 2.0))
+            scale = 1.0 if rng.random() < 0.7 else rng.uniform(0.4, 2.0)
+            outline = rounded_rectangle(_PAPER[0] * scale, _PAPER[1] * scale, 0.001, 2)
             skin = _written(rng) if rng.random() < 0.7 else printed(rng, colours.draw(rng, "white"), 1.5, 160)
             height = 0.0006 + 0.0004 * number
-            covers.append((_sheet(rounded_rectangle(*size, 0.001, 2), height, spot + rng.normal(0, 0.3, 2),
-                                  rng.uniform(0, np.pi)), skin))  # fmt: skip
+            place = spot + rng.normal(0, 0.3, 2)
+            covers.append((_sheet(outline, height, place, rng.uniform(0, np.pi)), skin))
     return [cover for cover in covers if _fits(cover[0], half, is_round)]
 
 
@@ -74,8 +73,8 @@ def _written(rng: np.random.Generator) -> Skin:
         words = np.repeat(rng.random(13) < 0.8, 4)[: int(rng.integers(20, 52))]
         page[row, 6 : 6 + len(words)][words] = ink
     if rng.random() < 0.4:
-        row, column = rng.integers(10, 50), rng.integers(6, 24)
-        page[row : row + 26, column : column + 30] = colours.draw(rng, str(rng.choice(colours.NAMES)))
+        top, left = rng.integers(10, 50), rng.integers(6, 24)
+        page[top : top + 26, left : left + 30] = colours.draw(rng, str(rng.choice(colours.NAMES)))
     return Skin(page)
 
 

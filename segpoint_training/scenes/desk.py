@@ -156,6 +156,24 @@ def _dial(draw: Draw, base: np.ndarray, ink: np.ndarray) -> Skin:
     return Skin(texture)
 
 
+_SEGMENTS = ((2, 3, 0, 5), (7, 8, 0, 5), (12, 13, 0, 5), (2, 8, 0, 1), (2, 8, 4, 5), (7, 13, 0, 1), (7, 13, 4, 5))
+
+
+def _digital_clock(draw: Draw, shell: np.ndarray) -> Model:
+    wide, deep, tall = draw.uniform(0.1, 0.18), draw.uniform(0.045, 0.07), draw.uniform(0.045, 0.075)
+    body = bar([(-wide / 2, 0, tall / 2, deep / 2, tall / 2), (wide / 2, 0, tall / 2, deep / 2, tall / 2)], SOFT)
+    screen = np.full((16, 40, 3), 0.04, np.float32)
+    lit = draw.colour(red=3, green=2, blue=1, white=1, rest=0)
+    for start in (4, 12, 23, 31):  # four digits of segments, lit at random
+        for top, bottom, left, right in _SEGMENTS:
+            if draw.chance(0.75):
+                screen[top:bottom, start + left : start + right] = lit
+    screen[5:7, 19:21] = screen[10:12, 19:21] = lit
+    panel = box((wide * 0.88, 0.001, tall * 0.7), (0, -deep / 2, tall * 0.15)).of_part(1)
+    surface = Surface((plain(shell), Skin(screen)), 0.3)
+    return Model("clock", merged([body, panel]).resting(), surface, "upright", "plastic")
+
+
 def clock(draw: Draw) -> Model:
     """An alarm clock: round on feet, with bells or not; a cube with a dial; a digital one."""
     kind = draw.pick(("round", "bells", "digital", "cube", "mantel"))
@@ -164,20 +182,7 @@ def clock(draw: Draw) -> Model:
     ink = np.full(3, 0.08 if face.mean() > 0.4 else 0.92)
     front = rotation(0, np.pi / 2)
     if kind == "digital":
-        wide, deep, tall = draw.uniform(0.1, 0.18), draw.uniform(0.045, 0.07), draw.uniform(0.045, 0.075)
-        body = bar([(-wide / 2, 0, tall / 2, deep / 2, tall / 2), (wide / 2, 0, tall / 2, deep / 2, tall / 2)], SOFT)
-        screen = np.full((16, 40, 3), 0.04, np.float32)
-        lit = draw.colour(red=3, green=2, blue=1, white=1, rest=0)
-        for start in (4, 12, 23, 31):  # seven-segment digits, segments at random
-            on = draw.rng.random(7) < 0.75
-            for (r0, r1, c0, c1), shown in zip(((2, 3, 0, 5), (7, 8, 0, 5), (12, 13, 0, 5), (2, 8, 0, 1), (2, 8, 4, 5),
-                                                (7, 13, 0, 1), (7, 13, 4, 5)), on, strict=True):  # fmt: skip
-                if shown:
-                    screen[r0:r1, start + c0 : start + c1] = lit
-        screen[5:7, 19:21] = screen[10:12, 19:21] = lit
-        panel = box((wide * 0.88, 0.001, tall * 0.7), (0, -deep / 2, tall * 0.15)).of_part(1)
-        surface = Surface((plain(shell), Skin(screen)), 0.3)
-        return Model("clock", merged([body, panel]).resting(), surface, "upright", "plastic")
+        return _digital_clock(draw, shell)
     radius, deep = draw.uniform(0.035, 0.065), draw.uniform(0.03, 0.05)
     drum = lathe([(0.0, 0.0), (radius * 0.9, 0.0), (radius, 0.006), (radius, deep), (radius * 0.9, deep),
                   (radius * 0.88, deep - 0.002), (0.0, deep - 0.002)], [0, 0, 0, 0, 0, 1], 32)  # fmt: skip

@@ -53,13 +53,15 @@ def oven(draw: Draw) -> Model:
     for k in range(5):
         knob = pillar(0.02, 0.03, 2).turned(rotation(0, np.pi / 2), ((k - 2) * width * 0.17, front, height - 0.08))
         pieces.append(knob)
+    top = height
     if draw.pick((True, True, False)):
+        top += 0.012
         for x in (-0.25, 0.25):
             for y in (-0.24, 0.22):
                 spot = (x * width, y * depth, height)
                 pieces.append(pillar(draw.uniform(0.065, 0.1), 0.012, 2).turned(np.eye(3), spot))
     skins = (_enamel(draw), plain(np.full(3, draw.uniform(0.05, 0.12))), plain(np.full(3, draw.one_of((0.1, 0.6)))))
-    return _appliance(draw, "oven", pieces, skins, (width * 0.9, depth * 0.8, height + 0.012))
+    return _appliance(draw, "oven", pieces, skins, (width * 0.9, depth * 0.8, top))
 
 
 def washing_machine(draw: Draw) -> Model:

@@ -58,7 +58,15 @@ def build_furniture(category: str, instance: int, split: str) -> Model:
         from segpoint_training.scenes.assets import load_asset
 
         return with_top(load_asset(category, int(rng.integers(count)), split, rng, "room"))
-    return FURNITURE[category](Draw(rng, split))
+    return _grounded(FURNITURE[category](Draw(rng, split)))
+
+
+def _grounded(model: Model) -> Model:
+    """Raised where slanting legs reach a little under the floor."""
+    low = -float(model.mesh.vertices[:, 2].min())
+    top = None if model.top is None else (model.top[0] + low, model.top[1])
+    shelves = tuple((height + low, clearance, outline) for height, clearance, outline in model.shelves)
+    return replace(model, mesh=model.mesh.moved(z=low), top=top, shelves=shelves)
 
 
 @cache

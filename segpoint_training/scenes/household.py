@@ -247,81 +247,73 @@ def _leaf(long: float, wide: float, bend: float) -> Mesh:
     )
 
 
+def _cactus(draw: Draw, radius: float) -> list[Mesh]:
+    high, fat = radius * draw.uniform(1.5, 3.0), radius * draw.uniform(0.5, 0.75)
+    profile = [(0.0, 0.0), (0.8, 0.0), (1.0, 0.3), (0.95, 0.7), (0.6, 0.93), (0.0, 1.0)]
+    pieces = [lathe([(fat * r, high * z) for r, z in profile], 2, 20)]
+    if draw.chance(0.4):  # an arm
+        path = np.array([[0.8 * fat, 0, 0.4 * high], [1.5 * fat, 0, 0.45 * high], [1.6 * fat, 0, 0.6 * high],
+                         [1.6 * fat, 0, 0.8 * high]])  # fmt: skip
+        pieces.append(tube(path, np.array([0.3, 0.3, 0.3, 0.2]) * fat, 1.0, 10).of_part(2))
+    return pieces
+
+
+def _bush(draw: Draw, radius: float) -> list[Mesh]:
+    pieces = []
+    for _ in range(int(draw.rng.integers(30, 45))):
+        out = draw.rng.standard_normal(3)
+        out *= radius * draw.uniform(0.9, 1.5) / np.linalg.norm(out)
+        out[2] = abs(out[2]) * 1.2 + 0.2 * radius
+        tilt = rotation(0, draw.uniform(-0.8, 0.8)) @ rotation(1, draw.uniform(-0.6, 0.6))
+        turn = rotation(2, draw.uniform(0, 6.28)) @ tilt
+        pieces.append(_leaf(radius * 0.7, radius * 0.28, 0.4).turned(turn, out))
+    return pieces
+
+
+def _leaves(draw: Draw, radius: float, kind: str) -> list[Mesh]:
+    """Leaves all round: a low rosette, upright spikes, or each on a stem."""
+    pieces = []
+    count = int(draw.rng.integers(10, 18)) if kind != "stems" else int(draw.rng.integers(5, 9))
+    for index in range(count):
+        turn = rotation(2, index * 2.4 + draw.uniform(-0.2, 0.2))
+        long = radius * (draw.uniform(1.6, 2.8) if kind != "spiky" else draw.uniform(2.0, 4.0))
+        wide = {"rosette": long * 0.2, "spiky": 0.007, "stems": long * 0.28}[kind]
+        steep = {"rosette": 0.3, "spiky": 0.95, "stems": 0.2}[kind] + 0.5 * index / count
+        bend = {"rosette": 0.5, "spiky": 0.25, "stems": 0.6}[kind]
+        root, lift = 0.2 * radius, 0.0
+        if kind == "stems":
+            lift, lean = draw.uniform(0.5, 2.2) * radius, draw.uniform(0.1, 0.6) * radius
+            path = np.array([[root, 0, 0], [root + lean * 0.4, 0, lift * 0.6], [root + lean, 0, lift]])
+            pieces.append(tube(path, 0.002, 1.0, 5).turned(turn).of_part(2))
+            root += lean
+        leaf = _leaf(long, wide, bend).turned(rotation(1, -steep)).moved(x=root, z=lift)
+        pieces.append(leaf.turned(turn))
+    return pieces
+
+
 def plant(draw: Draw) -> Model:
     """A house plant in a pot: leafy rosette, spiky leaves, a cactus, a bush of round leaves or stems."""
     kind = draw.pick(("rosette", "spiky", "cactus", "bush", "stems"))
     radius, tall = draw.uniform(0.035, 0.075), draw.uniform(0.06, 0.12)
-    flare = draw.one_of((1.0, 1.2, 1.3))
-    pot, _ = vessel(
-        [(radius / flare, 0.0), (radius, tall * 0.8), (radius * 1.06, tall * 0.8), (radius * 1.06, tall)], 0.004, 24
-    )
+    rim = radius * 1.06
+    foot = radius / draw.one_of((1.0, 1.2, 1.3))
+    pot, _ = vessel([(foot, 0.0), (radius, tall * 0.8), (rim, tall * 0.8), (rim, tall)], 0.004, 24)
     soil = lathe([(radius * 1.02, tall * 0.87), (0.0, tall * 0.9)], 3, 20)
-    pieces = [pot, soil]
     green = colours.from_hsv(draw.uniform(85, 140), draw.uniform(0.4, 0.75), draw.uniform(0.28, 0.6))
-    base = tall * 0.88
-    if kind == "cactus":
-        high, fat = radius * draw.uniform(1.5, 3.0), radius * draw.uniform(0.5, 0.75)
-        ribs = lathe(
-            [
-                (0.0, 0.0),
-                (fat * 0.8, 0.0),
-                (fat, high * 0.3),
-                (fat * 0.95, high * 0.7),
-                (fat * 0.6, high * 0.93),
-                (0.0, high),
-            ],
-            2,
-            20,
-        )
-        pieces.append(ribs.moved(z=base))
-        if draw.chance(0.4):
-            path = np.array(
-                [
-                    [fat * 0.8, 0, high * 0.4],
-                    [fat * 1.5, 0, high * 0.45],
-                    [fat * 1.6, 0, high * 0.6],
-                    [fat * 1.6, 0, high * 0.8],
-                ]
-            )
-            pieces.append(tube(path, np.array([0.3, 0.3, 0.3, 0.2]) * fat, 1.0, 10).moved(z=base).of_part(2))
-    elif kind == "bush":
-        for _ in range(int(draw.rng.integers(40, 70))):
-            out = draw.rng.standard_normal(3)
-            out *= radius * draw.uniform(0.9, 1.5) / np.linalg.norm(out)
-            out[2] = abs(out[2]) * 1.2
-            tilt = (
-                rotation(2, draw.uniform(0, 6.28))
-                @ rotation(0, draw.uniform(-0.8, 0.8))
-                @ rotation(1, draw.uniform(-0.6, 0.6))
-            )
-            pieces.append(_leaf(radius * 0.7, radius * 0.28, 0.4).turned(tilt, out + (0, 0, base + 0.2 * radius)))
-    else:
-        count = int(draw.rng.integers(10, 18)) if kind != "stems" else int(draw.rng.integers(5, 9))
-        for index in range(count):
-            turn = rotation(2, index * 2.4 + draw.uniform(-0.2, 0.2))
-            long = radius * (draw.uniform(1.6, 2.8) if kind != "spiky" else draw.uniform(2.0, 4.0))
-            wide = {"rosette": long * 0.2, "spiky": 0.007, "stems": long * 0.28}[kind]
-            steep = {"rosette": 0.3, "spiky": 0.95, "stems": 0.2}[kind] + 0.5 * index / count
-            bend = {"rosette": 0.5, "spiky": 0.25, "stems": 0.6}[kind]
-            root, lift = 0.2 * radius, 0.0
-            if kind == "stems":
-                lift = draw.uniform(0.5, 2.2) * radius
-                lean = draw.uniform(0.1, 0.6) * radius
-                path = np.array([[root, 0, 0], [root + lean * 0.4, 0, lift * 0.6], [root + lean, 0, lift]])
-                pieces.append(tube(path, 0.002, 1.0, 5).turned(turn).moved(z=base).of_part(2))
-                root += lean
-            leaf = _leaf(long, wide, bend).turned(rotation(1, -steep)).moved(x=root, z=lift)
-            pieces.append(leaf.turned(turn).moved(z=base))
-    shell = draw.colour(white=3, brown=3, orange=1.5, gray=1.5, black=1.5)
-    pattern = grain(draw.rng, shell, 0.08, 1, 48) if draw.chance(0.5) else plain(shell)
     leaves = grain(draw.rng, green, 0.2, 3, 48)
     if kind == "cactus":
-        stripe = np.tile(green, (24, 32, 1)).astype(np.float32)
-        stripe[:, ::2] *= 0.75
-        stripe[::4, 1::4] = 0.85
-        leaves = Skin(stripe)
+        grown = _cactus(draw, radius)
+        spines = np.tile(green, (24, 32, 1)).astype(np.float32)
+        spines[:, ::2] *= 0.75
+        spines[::4, 1::4] = 0.85
+        leaves = Skin(spines)
+    else:
+        grown = _bush(draw, radius) if kind == "bush" else _leaves(draw, radius, kind)
+    shell = draw.colour(white=3, brown=3, orange=1.5, gray=1.5, black=1.5)
+    pattern = grain(draw.rng, shell, 0.08, 1, 48) if draw.chance(0.5) else plain(shell)
     surface = Surface((pattern, plain(shell * 0.8), leaves, plain((0.2, 0.14, 0.1))), 0.12)
-    return Model("plant", merged(pieces).resting(), surface, "upright")
+    mesh = merged([pot, soil, merged(grown).moved(z=tall * 0.88)])
+    return Model("plant", mesh.resting(), surface, "upright")
 
 
 def spray_bottle(draw: Draw) -> Model:

@@ -119,8 +119,8 @@ def _draw(families: Families, rng: np.random.Generator, wanted: set[int]) -> Sta
 def _category(names: Names) -> Iterator[Statement]:
     """Plain nouns: "the mug", "the mugs", "all the boxes on the table"; and of what is not there."""
     view = names.view
-    if view.ground is not None and view.ground.points:
-        for word in ("floor", "floor", "ground") if view.is_room else ("table", "table", "tabletop"):
+    if view.ground is not None:
+        for word in (view.carrier, view.carrier, "ground" if view.carrier == "floor" else "tabletop"):
             yield Statement(word, (view.ground.id,), "ground", movable=False)
     on_ground = {o.id for o in view.objects if o.support == GROUND}
     for name in names.any_name():
@@ -136,7 +136,7 @@ def _named(names: Names, name: Name, meant: tuple[int, ...], on_ground: bool) ->
     count = len(meant) or (1 if names.chance(0.3 if is_general else 0.6) else int(names.rng.integers(2, 4)))
     family = "general" if is_general else "noun" if count == 1 else "all"
     frames = "rich" if name.level is Level.MAIN else "brief"
-    ground = "on the floor" if names.view.is_room else "on the table"
+    ground = f"on the {names.view.carrier}"
     counts = name.number is Number.COUNT
     are = name.number is Number.PAIR or (counts and count > 1)
 

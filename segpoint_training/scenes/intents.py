@@ -65,11 +65,12 @@ def implicit_statements(names: Names) -> Iterator[Statement]:
         if weight and names.chance(min(1.0, ABSENT_WISHES * weight / total)):
             for text in intent.wordings(names.split):
                 yield wish(text, (), "wish")
-    if view.ground is not None and view.ground.points:
+    if view.ground is not None:
         has_rug = any(o.category == "rug" for o in view.objects)
-        scale = "room" if view.is_room else "table"
         if not has_rug:
-            for text in GROUND_WISHES[scale, "train" if names.split == "train" else "test"]:
+            for text in GROUND_WISHES[
+                "floor" if view.carrier == "floor" else "table", "train" if names.split == "train" else "test"
+            ]:
                 yield wish(text, (view.ground.id,), "ground wish")
 
 

@@ -199,12 +199,11 @@ class Layout:
 
     def _leaning(self, model: Model) -> Placed | None:
         """Standing slantwise against the side of a box."""
-        walls = [p for p in self.placed if p.model.category == "box" and p.support == TABLE]
+        boxes = [p for p in self.placed if p.model.category == "box" and p.support == TABLE]
+        walls = [(p, p.model.top) for p in boxes if p.model.top is not None]
         if not walls:
             return None
-        wall = walls[int(self.rng.integers(len(walls)))]
-        assert wall.model.top is not None
-        tall, outline = wall.model.top
+        wall, (tall, outline) = walls[int(self.rng.integers(len(walls)))]
         half = np.abs(outline).max(0)
         length, width, thick = np.ptp(model.mesh.vertices, axis=0)
         if model.pose != "lying" or thick > 0.06 or min(half) * 2 < 0.03 or tall < 0.06:

@@ -42,11 +42,12 @@ class View:
     """The objects of a scene that sentences speak of (all but what carries it), and how well each is seen."""
 
     objects: tuple[SceneObject, ...]
-    ground: SceneObject | None  # the table, in a room the floor
+    ground: SceneObject | None  # the table, in a room the floor; None where hardly seen
     faint: frozenset[int]  # hardly visible
     cuts: Mapping[tuple[int, int], float]  # (hidden, hider) → share of the object, see `occlusions`
     tints: Mapping[int, Mapping[str, float]]  # share of each colour on what is seen of an object
     walls: Mapping[tuple[int, int], tuple[float, float]] = field(default_factory=dict)  # see `wall_distances`
+    carrier: str = "table"  # what the ground is called: a table, or the floor
     is_room: bool = False
     viewed: bool = True  # from one place: left, right, in front and behind mean something
     is_coloured: bool = True
@@ -60,11 +61,12 @@ class View:
         is_coloured = scene.rgb is not None and scene.sensor not in NO_COLOUR
         return cls(
             objects=objects,
-            ground=next((o for o in scene.objects if o.id == GROUND), None),
+            ground=next((o for o in scene.objects if o.id == GROUND and o.points >= 3 * limit), None),
             faint=frozenset(o.id for o in objects if o.points < limit),
             cuts=occlusions(scene),
             tints={o.id: _tints(scene, o.id) if is_coloured else {} for o in objects},
             walls=wall_distances(scene) if scene.scale == "room" else {},
+            carrier=next((o.category for o in scene.objects if o.id == GROUND), "table"),
             is_room=scene.scale == "room",
             viewed=scene.frame != "map",
             is_coloured=is_coloured,

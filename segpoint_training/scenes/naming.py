@@ -17,7 +17,7 @@ from .vocabulary import EVERYTHING, FIXED, Level, Noun, Number, is_known, kind_o
 # Constructions that combine two things, and so have very many phrases.
 COLOURED_ANCHORS = 0.4  # how often kinds with several objects serve as anchors, told apart by colour
 MOST_ANCHORS = 8
-ABSENT = 5  # categories that are not there, for each scene
+ABSENT, ABSENT_DESCRIBED = 5, 2  # categories that are not there, for each scene: named, and described, too
 PAIRS = frozenset({"relation", "nearest to", "between", "hidden", "extreme of colour", "size and colour", "support",
                    "other one"})  # fmt: skip
 
@@ -56,7 +56,8 @@ class Names:
         self.plain = [n for n in self.nouns if n.level is Level.MAIN and n.word != "wall"] + self.everything[:1]
 
         categories, words = draw_absent(view, self.lexicon, rng, ABSENT)
-        self.absent = [self.name(main_noun(c)) for c in categories]
+        # Few, or "the green mug" beside a red one and a green bowl would be drowned by things that are not there.
+        self.absent = [self.name(main_noun(c)) for c in categories[:ABSENT_DESCRIBED]]
         self.absent_nouns = [self.name(n) for n in words]
 
     def name(self, noun: Noun) -> Name:
@@ -102,6 +103,10 @@ class Names:
     def others(self, anchor: int, name: Name) -> dict[int, Truth]:
         """The noun's reading without the anchor itself."""
         return {i: Truth.NO if i == anchor else v for i, v in name.reading.items()}
+
+    def besides(self, *anchors: str) -> list[Name]:
+        """Names for what may be said to be somewhere about the anchors: nobody says "the box beside the box"."""
+        return [name for name in self.plain + self.absent if name.word not in anchors]
 
     @cached_property
     def anchors(self) -> list[tuple[str, int]]:

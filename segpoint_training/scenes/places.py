@@ -13,7 +13,7 @@ from .meaning import GROUND, Reading, Statement, Truth, View, both, extreme
 from .naming import Name, Names, phrased
 from .relations import Space, holds, resting_words, stacks, supports
 from .scene import SceneObject
-from .vocabulary import BIG, SEATS, STACKABLE, Level, kinds
+from .vocabulary import BIG, CARRIERS, SEATS, STACKABLE, Level, kinds
 
 # Comparator, phrases for the extreme of a group (before, after), and for a group of two only.
 _EXTREMES = (
@@ -152,7 +152,7 @@ def _supported(names: Names) -> Iterator[Statement]:
         below: Reading = {o.id: supports(o, anchor, view) for o in view.objects}
         beneath: Reading = {o.id: names.space.under(o, anchor) for o in view.objects}
         words = resting_words(anchor, view)
-        for name in names.plain + names.absent:
+        for name in names.besides(phrase):
             others = names.others(ident, name)
             for word in words:
                 yield from names.either(name, both(others, above), "", f"{word} the {phrase}", "support", True)
@@ -171,10 +171,10 @@ def _carrying(names: Names) -> Iterator[Statement]:
         candidates = [o for o in view.objects if name.reading[o.id] == Truth.YES]
         if candidates and name.level is Level.MAIN and len({holds(o) for o in candidates}) == 1:
             clause = "with something in it" if holds(candidates[0]) else "with something on it"
-            if candidates[0].category != "wall":
+            if candidates[0].category in CARRIERS:
                 yield from names.either(name, both(name.reading, loaded), "", clause, "carrier")
     low = {o.id: supports_ground(o) for o in view.objects}
-    ground = "on the floor" if view.is_room else "on the table"
+    ground = f"on the {view.carrier}"
     if view.is_room and any(o.category in BIG for o in view.objects):
         small = [n for n in names.plain if n.movable] + [n for n in names.absent if n.movable]
     else:
@@ -198,7 +198,7 @@ def _relations(names: Names) -> Iterator[Statement]:
         readings = [({o.id: relation(space, o, anchor) for o in view.objects}, words) for relation, words in relations]
         if view.is_room and anchor.category in ("table", "desk", "coffee table", "piano"):
             readings.append(({o.id: space.at(o, anchor) for o in view.objects}, ("at",)))
-        for name in names.plain + names.absent:
+        for name in names.besides(phrase):
             others = names.others(ident, name)
             for reading, words in readings:
                 if words == ("at",) and name.word not in _AT:
@@ -243,7 +243,7 @@ def _betweens(names: Names) -> Iterator[Statement]:
             if a is None or b is None or a.id == b.id:
                 continue
             place = {o.id: names.space.between(o, a, b) for o in view.objects}
-            for name in names.plain + names.absent[:2]:
+            for name in names.besides(first, second):
                 reading = both(names.others(a.id, name), names.others(b.id, name), place)
                 yield from names.either(name, reading, "", f"between the {first} and the {second}", "between")
 
@@ -277,12 +277,12 @@ def _hidden(names: Names) -> Iterator[Statement]:
         hider = view.by_id(ident)
         if hider is not None:
             covered = {o.id: _covered(o, hider, view) for o in view.objects}
-            for name in names.plain:
+            for name in names.besides(phrase):
                 reading = both(names.others(ident, name), covered)
                 for words in ("partly hidden behind", "partly covered by"):
                     yield from names.either(name, reading, "", f"{words} the {phrase}", "hidden")
     worst = {o.id: max((_covered(o, p, view) for p in view.objects), default=Truth.NO) for o in view.objects}
-    for name in names.plain + names.absent[:2]:
+    for name in names.plain + names.absent:
         if sum(v == Truth.YES for v in name.reading.values()) != 1:
             for before, after in (("partly hidden", ""), ("", "that is partly hidden"), ("", "behind another thing")):
                 yield from names.either(name, both(name.reading, worst), before, after, "hidden")

@@ -157,7 +157,8 @@ def _cluttered(rng: np.random.Generator, top: np.ndarray, camera: Camera) -> tup
     if limit < normal @ (camera.reach, 0.0) + 0.15:  # what is looked at must stay free
         return top, []
     free = _cut(top, normal, limit)
-    pieces, taken = [], []
+    pieces: list[Furniture] = []
+    taken: list[tuple[np.ndarray, float]] = []
     for _ in range(int(rng.integers(1, 7))):
         radius = rng.uniform(0.04, strip / 2)
         spot = normal * (limit + rng.uniform(radius, strip - radius)) + along * (

@@ -10,15 +10,16 @@ from segpoint_training.scenes.camera import Camera, draw_camera
 from segpoint_training.scenes.layout import Placed
 from segpoint_training.scenes.maps import by_mapping
 from segpoint_training.scenes.recording import Recording, by_camera, by_lidar
-from segpoint_training.scenes.render import Thing
+from segpoint_training.scenes.render import Thing, World
 from segpoint_training.scenes.room_layout import FLOOR
 from segpoint_training.scenes.rooms import Room, furnish
 from segpoint_training.scenes.scene import SceneObject
 from segpoint_training.scenes.shapes import Mesh, rotation
 from segpoint_training.scenes.standing import Recorded, box_of, describe, scene_object, see_through
 
-_STANDS = 40  # places a viewer may take that are compared
+_STANDS = 14  # places a viewer may take that are compared
 _EYE, _MOUNTED = (1.0, 1.8), (0.25, 1.6)  # metres over the floor, of cameras and of LiDARs
+_CLOSE = 0.9  # metres to what stands in the way
 _SEEN = 20  # points of an object that has been seen
 _Located = tuple[Recording, np.ndarray, np.ndarray]  # with rotation and shift from the room's frame to the scene's
 
@@ -128,23 +129,31 @@ def _blocks(thing: Placed, spot: np.ndarray) -> bool:
 def _looking(rng: np.random.Generator, room: Room, lens: Camera) -> tuple[Camera, _Stand]:
     """The camera where, of some places drawn, it has most things in view, seen from as it is carried or held."""
     best: tuple[float, Camera, _Stand] | None = None
+    things = _things(room, np.eye(3), np.zeros(3))
+    world, first = World(things), 1 + len(room.shell.walls)
+    weight = np.zeros(len(things) + 1)
+    weight[first : first + len(room.placed)] = [1.0 if p.support <= first else 0.5 for p in room.placed]
     middles = np.array([(p.box[0] + p.box[1]) / 2 for p in room.placed])
-    weight = np.array([1.0 if p.support <= FLOOR + len(room.shell.walls) else 0.4 for p in room.placed])
+    glance = _glance(lens)
     for _ in range(_STANDS):
         spot = _free_spot(rng, room, _EYE)
-        target = middles[int(rng.integers(len(middles)))]
-        offset = target - spot
+        offset = middles[int(rng.integers(len(middles)))] - spot
         heading = float(np.arctan2(offset[1], offset[0]) + rng.normal(0, 0.2))
         pitch = float(np.clip(np.arctan2(-offset[2], np.hypot(*offset[:2])) + rng.normal(0, 0.1), 0.0, 0.75))
         camera = _posed(rng, lens, float(spot[2]), pitch)
-        level = (middles - spot * (1, 1, 0)) @ rotation(2, -heading).T
-        u, v, depth = camera.project(level).T
-        shown = (depth > 0.9) & (depth < 4.2) & (u > 0) & (u < lens.width) & (v > 0) & (v < lens.height)
-        score = float(weight[shown].sum()) + float(rng.uniform(0, 1.5))
+        hits = world.cast(spot, glance @ (rotation(2, heading) @ camera.turn).T)
+        near = float((hits.distance < _CLOSE).mean()) if len(hits.ray) else 1.0
+        score = float(weight[np.unique(hits.body)].sum()) + float(rng.uniform(0, 1.5)) - 10 * max(near - 0.2, 0)
         if best is None or score > best[0]:
             best = score, camera, _Stand(spot, heading)
     assert best is not None
     return best[1], best[2]
+
+
+def _glance(lens: Camera) -> np.ndarray:
+    """(n, 3) a few directions spread over the picture, optical frame, z = 1."""
+    v, u = np.mgrid[-0.45:0.45:18j, -0.45:0.45:24j].reshape(2, -1)
+    return np.stack([u * lens.width / lens.focal, v * lens.height / lens.focal, np.ones_like(u)], 1)
 
 
 def _posed(rng: np.random.Generator, lens: Camera, above: float, pitch: float) -> Camera:

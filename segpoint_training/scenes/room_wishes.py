@@ -117,11 +117,11 @@ GROUND_WISHES = {
         "the piece of furniture", "Where could I lay down my keys?", "What do all these things stand on?",
         "somewhere to set down a parcel",
     ),
-    ("room", "train"): (
-        "What do I walk on?", "What should I vacuum?", "the surface that the furniture stands on",
+    ("floor", "train"): (
+        "What do I walk on?", "What should I vacuum?", "the surface that holds up all the rest",
         "Where can the robot drive?", "What needs to be swept?", "somewhere to walk",
     ),
-    ("room", "test"): (
+    ("floor", "test"): (
         "What is under my feet?", "What needs mopping?", "Where could I roll my trolley?",
      "What does everything stand on?",
     ),

@@ -74,7 +74,7 @@ def _draw_device(sensor: str, rng: np.random.Generator) -> _Device:
     return _Device(constant=u(20, 60), step=float(rng.choice((1 / 64, 1 / 32, 1 / 16, 1 / 8))),
                    millimetres=bool(rng.random() < 0.4), noise=u(0.05, 0.2), window=u(2.0, 5.0), warp=u(0, 0.25),
                    ragged=u(0.7, 2.5), torn=u(0.05, 0.6), flying=u(0.15, 0.7), salt=u(0, 1e-3), matched=is_matched,
-                   lit=u(1.2, 4.0), nearest=u(0.2, 0.45), reach=u(4.5, 8.0),
+                   lit=u(1.6, 4.5), nearest=u(0.2, 0.45), reach=u(4.5, 8.0),
                    border=(u(0, 8), u(0, 8), u(0, 6), u(0, 6)), overlap=True,
                    side=int(rng.choice((-1, 1))))  # fmt: skip
 
@@ -239,7 +239,7 @@ def _coloured(view: View, rng: np.random.Generator) -> np.ndarray:
         picture += np.float32(rng.uniform(0.2, 1.0)) * (picture - gaussian_filter(picture, (1.2, 1.2, 0), truncate=2))
     picture = _moved(picture, *(np.rint(rng.uniform(-2.2, 2.2, 2) * scale).astype(int)))
     haze = rng.uniform(0.0, 0.05)
-    strength = np.exp(rng.uniform(np.log(0.001), np.log(0.015), 2)).astype(np.float32)  # most cameras smooth it away
+    strength = np.exp(rng.uniform(np.log(0.0006), np.log(0.013), 2)).astype(np.float32)  # most cameras smooth it away
     noise = rng.standard_normal((height, width), np.float32)[..., None] * strength[0]
     patches = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), np.float32) * strength[1]
     noise = noise + np.repeat(np.repeat(patches, 2, 0), 2, 1)[:height, :width]  # colour noise comes in patches

@@ -38,7 +38,7 @@ def floor_skin(rng: np.random.Generator) -> Skin:
         texture[::8] *= 0.75
         return Skin(np.clip(texture, 0, 1).astype(np.float32), (5.0, 9.0))
     hue, value = rng.uniform(0, 360), rng.uniform(0.25, 0.85)
-    base = colours.from_hsv(hue, rng.uniform(0, 0.1 if kind == "tiles" else 0.3), value)
+    base = colours.from_hsv(hue, rng.triangular(0, 0.03, 0.1 if kind == "tiles" else 0.3), value)
     if kind == "tiles":
         texture = np.tile(base, (32, 32, 1))
         texture[0], texture[:, 0] = base * 0.75, base * 0.75
@@ -167,10 +167,10 @@ def oddment(rng: np.random.Generator, place: np.ndarray, radius: float) -> Furni
     kind = rng.choice(("lump", "turned", "wedge", "cable", "stand", "screen"), p=(0.2, 0.25, 0.15, 0.15, 0.1, 0.15))
     tall = rng.uniform(0.03, 0.25)
     if kind == "lump":  # a heap of cloth, a stone, a tangle
-        angle, ring = np.meshgrid(np.linspace(0, 2 * np.pi, 21), np.linspace(0, 1, 7))
-        lobes = sum(rng.uniform(0, 0.15) * np.cos(k * angle + rng.uniform(0, 6)) for k in (2, 3, 5)) + 0.8
+        phase, strength = rng.uniform(0, 6, 3), rng.uniform(0, 0.15, 3)
         mesh = lathe([(0.8, 0.0), (0.95, 0.15), (0.9, 0.5), (0.6, 0.85), (0.0, 1.0)], 0, 20)
-        stretch = np.interp(np.arctan2(mesh.vertices[:, 1], mesh.vertices[:, 0]) % (2 * np.pi), angle[0], lobes[0])
+        angle = np.arctan2(mesh.vertices[:, 1], mesh.vertices[:, 0])
+        stretch = 0.8 + np.cos(angle[:, None] * (2, 3, 5) + phase) @ strength
         size = np.column_stack([radius * stretch, radius * stretch, np.full(len(stretch), 0.5 * tall)])
         mesh = Mesh((mesh.vertices * size).astype(np.float32), mesh.normals, mesh.uv, mesh.faces, mesh.part)
     elif kind == "turned":

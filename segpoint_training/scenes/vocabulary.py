@@ -223,6 +223,10 @@ ANGULAR = kinds(  # their sides differ, or may
 STACKABLE = kinds("box, carton, book, tin, notebook, toy brick")  # or all of one category: a stack
 BIG = kinds(FURNITURE + ", piano, refrigerator, oven, washing machine, bathtub, fireplace, wheelchair, toilet")
 
+CARRIERS = kinds(  # things lie in or on them
+    FURNITURE
+    + ", box, book, plate, tray, bowl, pot, basket, cutting board, frying pan, tin, laptop, notebook"
+)
 FIXED = BIG | kinds("wall, floor, door, rug, tv, sink")  # nobody asks to be handed one
 
 # The word for targets of several categories: the narrowest of these that covers them all.
