@@ -79,16 +79,19 @@ class Evaluation:
         }
 
     def section(self) -> dict[str, Any]:
-        """Measures per kind, of ours and of each reference, and what became of the answers."""
+        """Measures per kind and per sensor, of ours and of each reference, and what became of the answers."""
         outcomes = Counter(item["outcome"] for item in self.items)
-        sensors = dict.fromkeys(item["sensor"] for item in self.items)
+        sensors: dict[str, list[Sample]] = {}
+        for row in self.answered:
+            if row.ours.has_target and row.item["sensor"]:
+                sensors.setdefault(row.item["sensor"], []).append(row.ours)
         return {
             "measures": {name: asdict(row) for name, row in summary(self.ours).items()},
             "references": {
                 reference: {name: asdict(row) for name, row in summary(samples).items()}
                 for reference, samples in self.references.items()
             },
-            "sensors": {name: asdict(measure(self.only(sensor=name).ours)) for name in sensors if name},
+            "sensors": {name: asdict(measure(samples)) for name, samples in sensors.items()},  # with target
             "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
             "over_every_cluster": dict(zip(("miou", "low", "high"), self.over_every_cluster(), strict=True)),
         }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segpoint_training.scenes.scene import Instruction, Scene
 
 TASKS = ("words", "click", "no colour")
-_FEWEST_POINTS = 50  # an object with fewer is not worth a click
+FEWEST_POINTS = 50  # an object with fewer is not worth a click
 _LEAST_SIDE = 1e-3  # metres of a box
 _GREY = ("stereo",)  # sensors whose picture shows a projected pattern, not colours
 
@@ -168,7 +168,7 @@ def labelled_scene(scene: Scene, split: str) -> LabelledCloud:
         sensor=scene.sensor,
         instance=scene.instance,
         categories=categories,
-        things=tuple(o.id for o in scene.objects if o.support > 0 and o.points >= _FEWEST_POINTS),
+        things=tuple(o.id for o in scene.objects if o.support > 0 and o.points >= FEWEST_POINTS),
     )
 
 
@@ -210,7 +210,7 @@ def folder_set(
             Question(row["instruction"], row["kind"], np.isin(instance, row["target_labels"])) for row in rows_of[name]
         )
         ids, counts = np.unique(instance[np.isfinite(points.xyz).all(axis=1)], return_counts=True)
-        things = tuple(int(i) for i, n in zip(ids, counts, strict=True) if i > 1 and n >= _FEWEST_POINTS)
+        things = tuple(int(i) for i, n in zip(ids, counts, strict=True) if i > 1 and n >= FEWEST_POINTS)
         return LabelledCloud(
             name, points.xyz, points.rgb, points.width, points.height, questions, frame, scale,
             instance=instance, things=things,

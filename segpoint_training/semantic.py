@@ -1,7 +1,7 @@
 """Semantic segmentation of generated scenes: a class for every point, over the classes that a model was trained on.
 
-All classes that occur in the set are asked about in every cloud, also where a cloud has none of one. Points of no
-object (what is behind a table) and of classes that are not trained do not count. IoU is summed over clouds per class,
+All classes that occur in the set (with FEWEST_POINTS or more over all its clouds) are asked about in every cloud, also
+where a cloud has none of one. Points of no object (what is behind a table) and of other classes do not count. IoU is summed over clouds per class,
 then averaged over classes.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from segpoint.errors import SegPointError
 from segpoint_training.baselines import tabletop_clusters
-from segpoint_training.labelled import LabelledCloud, LabelledSet
+from segpoint_training.labelled import FEWEST_POINTS, LabelledCloud, LabelledSet
 from segpoint_training.metrics import SemanticMeasure
 from segpoint_training.room_clusters import room_clusters
 
@@ -79,7 +79,7 @@ def evaluate_semantic(segmenter: Segmenter, data: LabelledSet) -> SemanticResult
 
 
 def _points_per_class(clouds: list[LabelledCloud], known: tuple[str, ...]) -> dict[str, int]:
-    """Points of each known class in the set, most first."""
+    """Points of each known class that occurs in the set, most first."""
     points: dict[str, int] = {}
     for cloud in clouds:
         ids, counts = np.unique(cloud.instance[np.isfinite(cloud.xyz).all(axis=1)], return_counts=True)
@@ -87,7 +87,8 @@ def _points_per_class(clouds: list[LabelledCloud], known: tuple[str, ...]) -> di
             name = cloud.categories.get(id)
             if name in known:
                 points[name] = points.get(name, 0) + count
-    return dict(sorted(points.items(), key=lambda entry: -entry[1]))
+    often = [(name, count) for name, count in points.items() if count >= FEWEST_POINTS]
+    return dict(sorted(often, key=lambda entry: -entry[1]))
 
 
 def _truth(cloud: LabelledCloud, classes: list[str]) -> np.ndarray:

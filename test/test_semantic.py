@@ -24,6 +24,11 @@ class OneAfterTheOther:
         return np.array(self.labels.pop(0))
 
 
+@pytest.fixture(autouse=True)
+def few_points(monkeypatch):
+    monkeypatch.setattr("segpoint_training.semantic.FEWEST_POINTS", 1)
+
+
 def test_background_held_out_classes_and_missing_points_do_not_count():
     first = cloud("a", [1, 1, 1, 2, 2, 0, 3, 1], {1: "table", 2: "mug", 3: "shoe"})  # a shoe is never trained
     second = cloud("b", [1, 1, 2, 2], {1: "table", 2: "bowl"})
@@ -36,3 +41,10 @@ def test_background_held_out_classes_and_missing_points_do_not_count():
     assert result.to_dict()["miou"] == pytest.approx((3 / 5 + 1 / 3 + 1 / 2) / 3)
     one = result.references["all one class"].per_class()
     assert one == pytest.approx({"table": 5 / 8, "mug": 0.0, "bowl": 0.0})
+
+
+def test_a_speck_is_no_class(monkeypatch):
+    monkeypatch.setattr("segpoint_training.semantic.FEWEST_POINTS", 2)
+    only = cloud("a", [1, 1, 1, 2, 1], {1: "table", 2: "pen"})
+    segmenter = OneAfterTheOther([0, 0, 0, 0, 0])
+    assert evaluate_semantic(segmenter, LabelledSet(1, {"data": "x"}, [only].__getitem__)).points == {"table": 3}

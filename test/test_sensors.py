@@ -111,7 +111,7 @@ def test_what_the_second_eye_cannot_see_is_missing_on_one_side() -> None:
 
 def test_stereo_flies_between_surfaces_and_a_kinect_hardly() -> None:
     def between(sensor: str) -> int:
-        depth = np.stack([measure(step(), FOCAL, sensor, rng(seed)).depth for seed in range(10)])
+        depth = np.stack([measure(step(), FOCAL, sensor, rng(seed)).depth for seed in range(5)])
         return int(((depth > 0.78) & (depth < 1.1)).sum())
 
     assert between("stereo") > 4 * between("kinect") and between("realsense") > 3 * between("kinect")
@@ -126,7 +126,7 @@ def test_plain_walls_far_away_come_patchy_from_two_cameras() -> None:
 def test_stereo_pictures_are_mostly_grey_and_others_never() -> None:
     coloured = replace(step(), shaded=step().shaded * np.array([1.0, 0.4, 0.1], np.float32))
     grey = {sensor: [bool((np.ptp(photograph(coloured, rng(seed), sensor).astype(int), axis=-1) == 0).all())
-                     for seed in range(16)] for sensor in SENSORS}  # fmt: skip
+                     for seed in range(12)] for sensor in SENSORS}  # fmt: skip
     assert 0.5 < np.mean(grey["stereo"]) < 1
     assert not any(grey["kinect"]) and not any(grey["realsense"])
 
@@ -210,7 +210,7 @@ def test_cameras_stand_where_people_and_robots_hold_them(sensor: str) -> None:
 
 def test_tables_lie_under_what_is_looked_at() -> None:
     kinds = set()
-    for seed in range(120):
+    for seed in range(90):
         camera = draw_camera(rng(seed), "kinect", WIDTH, HEIGHT)
         table = draw_table(rng(seed), camera)
         kinds.add(table.category)
@@ -247,8 +247,9 @@ def test_comparing_needs_real_clouds(tmp_path: Path) -> None:
 
 
 def test_generated_and_real_kinects_measure_alike(shared: Path) -> None:
-    real = [compare.measure_shot(shot) for shot in compare.read_shots(shared / "real")[:3]]
-    made = [compare.measure_shot(shot) for shot in compare.generate_shots("kinect", range(4))]
+    shots = [compare.read_shot(path) for path in sorted((shared / "real").glob("*.pcd"))[:2]]
+    real = [compare.measure_shot(shot) for shot in shots if shot is not None]
+    made = [compare.measure_shot(shot) for shot in compare.generate_shots("kinect", range(3))]
     for name in ("noise of planes at 1 m, mm", "ragged border pixels, %", "brightness, median"):
         ratio = np.nanmean([row[name] for row in made]) / np.nanmean([row[name] for row in real])
         assert 0.3 < ratio < 3, name

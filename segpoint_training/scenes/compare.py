@@ -34,15 +34,21 @@ class Shot:
     rgb: np.ndarray  # (h, w, 3) uint8
 
 
+def read_shot(path: str | Path) -> Shot | None:
+    """The cloud of a file (.pcd, .ply, .npz); None where it is not organized or has no colour."""
+    points = read_points(path)
+    if points.height == 1 or points.rgb is None:
+        return None
+    shape = (points.height, points.width, 3)
+    return Shot(Path(path).name, points.xyz.reshape(shape), points.rgb.reshape(shape))
+
+
 def read_shots(folder: str | Path) -> list[Shot]:
     """The organized, coloured clouds of ``folder`` in the order of their names. SegPointError where there are none."""
-    shots = []
-    for path in sorted(Path(folder).iterdir()):
-        if path.suffix.lower() in (".pcd", ".ply", ".npz"):
-            points = read_points(path)
-            if points.height > 1 and points.rgb is not None:
-                shape = (points.height, points.width, 3)
-                shots.append(Shot(path.name, points.xyz.reshape(shape), points.rgb.reshape(shape)))
+    if not Path(folder).is_dir():
+        raise SegPointError(f"{folder}: no such folder")
+    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in (".pcd", ".ply", ".npz")]
+    shots = [shot for shot in map(read_shot, paths) if shot is not None]
     if not shots:
         raise SegPointError(f"{folder}: no organized cloud with colour (.pcd, .ply or .npz) to compare with")
     return shots
@@ -165,7 +171,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="first seed of the generated scenes, and of the order")
     parser.add_argument("--count", type=int, help="generated clouds (default: as many as there are real ones)")
     options = parser.parse_args(argv)
-    real = read_shots(options.folder)
+    try:
+        real = read_shots(options.folder)
+    except SegPointError as error:
+        parser.error(str(error))
     made = generate_shots(options.sensor, range(options.seed, options.seed + (options.count or len(real))))
     shots = [*real, *made]
     order = np.random.default_rng(options.seed).permutation(len(shots))

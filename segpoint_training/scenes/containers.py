@@ -31,8 +31,8 @@ _CANS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {  # radius 
     "flat": ((0.035, 0.05), (0.03, 0.05)),
     "chips": ((0.035, 0.041), (0.18, 0.29)),
     "coffee": ((0.048, 0.065), (0.1, 0.16)),
-    "aerosol": ((0.024, 0.033), (0.14, 0.21)),
-    "spray": ((0.03, 0.035), (0.17, 0.21)),
+    "aerosol": ((0.024, 0.032), (0.14, 0.21)),
+    "spray": ((0.027, 0.032), (0.17, 0.21)),
     "paint": ((0.045, 0.07), (0.09, 0.14)),
 }
 _CAN_ORDER = ("soda", "soda", "food", "food", "chips", "aerosol", "spray", "flat", "beer", "coffee", "paint", "energy")
@@ -54,7 +54,7 @@ def can(draw: Draw) -> Model:
     elif kind == "paint" and draw.chance(0.6):
         arc = np.linspace(0, np.pi, 11)
         path = np.stack([radius * 1.03 * np.cos(arc), np.zeros(11), radius * 1.2 * np.sin(arc)], 1)
-        hang = rotation(0, draw.uniform(-1.3, 1.3))
+        hang = rotation(0, draw.uniform(1.0, 1.4) * draw.one_of((-1, 1)))
         pieces.append(tube(path, 0.0018, 1.0, 6).turned(hang).moved(z=height * 0.85).of_part(LID))
     elif kind in ("soda", "beer", "energy") and draw.chance(0.7):
         pieces.append(bar([(-0.002, 0, 0, 0.006, 0.0007), (0.016, 0, 0, 0.008, 0.0007)], SOFT,

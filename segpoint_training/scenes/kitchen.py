@@ -315,8 +315,10 @@ def salt_shaker(draw: Draw) -> Model:
         profile = [(1.0, 0.0), (1.0, 0.08), (0.62, 0.3), (0.6, 0.4), (0.9, 0.62), (0.75, 0.7), (0.85, 0.8), (0.6, 0.93),
                    (0.25, 0.94), (0.28, 0.99), (0.0, 1.0)]  # fmt: skip
         mesh = lathe([(0.0, 0.0), *[(r * radius, z * height) for r, z in profile]], [0] * 8 + [1] * 3, 24)
-        skin = _wood(draw) if draw.chance(0.7) else plain(draw.colour(black=3, white=2, rest=0.3))
-        return Model("salt shaker", mesh, Surface((skin, plain(_steel(draw))), 0.3), "upright", "wood")
+        wooden = draw.chance(0.7)
+        skin = _wood(draw) if wooden else plain(draw.colour(black=3, white=2, rest=0.3))
+        surface = Surface((skin, plain(_steel(draw))), 0.3)
+        return Model("salt shaker", mesh, surface, "upright", "wood" if wooden else "plastic")
     body = {"straight": (1.0, 1.0, 0.95), "waisted": (1.0, 0.75, 0.9), "round": (0.7, 1.1, 0.7), "cone": (1.1, 0.9,
             0.65)}  # fmt: skip
     low, middle, high = body[kind]

@@ -120,8 +120,7 @@ def _open_box(draw: Draw, size: np.ndarray) -> Model:
     base = _BOARD * draw.uniform(0.8, 1.1) if plain_board else draw.colour()
     outside = grain(draw.rng, base, 0.03, 1.0) if plain_board else printed(draw.rng, base, 0.5)
     surface = Surface((outside, grain(draw.rng, _BOARD * draw.uniform(0.85, 1.1), 0.03, 1.0)), 0.03)
-    return Model("box", merged([floor, *walls, *flaps]), surface, "upright", "cardboard", not plain_board,
-                 (wall, rectangle(length - 0.02, width - 0.02)), walled=True)  # fmt: skip
+    return Model("box", merged([floor, *walls, *flaps]), surface, "upright", "cardboard", not plain_board)
 
 
 def _turned_onto_a_face(draw: Draw, mesh: Mesh, size: np.ndarray) -> tuple[str, Mesh, np.ndarray]:

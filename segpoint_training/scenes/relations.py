@@ -179,7 +179,7 @@ class Space:
         if o.category not in _SEATS or anchor.category not in _TABLES:
             return Truth.NO if o.category in BIG else Truth.MAYBE
         distance = gap(o, anchor)
-        return Truth.YES if distance < 0.25 else Truth.MAYBE if distance < 1.0 else Truth.NO
+        return Truth.YES if distance < 0.25 else Truth.MAYBE if distance < 0.8 else Truth.NO
 
     def under(self, o: SceneObject, anchor: SceneObject) -> Truth:
         """On the ground below a table, a chair or a bed."""

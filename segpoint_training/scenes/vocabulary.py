@@ -149,7 +149,7 @@ _SYNONYMS = tuple(
         ("cup", "mug", "cup", "glass, bowl"),  # a mug is a cup where no cup stands beside it
         ("dish", "bowl, plate", "pot", "cup, mug, glass, teapot, pitcher, jar, vase, tray, frying pan"),
         ("tin can", "can", "tin", "tube, jar, trash can"),
-        ("package", "box, carton", "block, tissue box", "book, can, tin, tube, bag"),
+        ("package", "box!, plain_box, carton", "block, tissue box", "book, can, tin, tube, bag"),
         ("block", "block", "plain_box, toy brick", "box, carton, book, sponge"),
     )
 )
