@@ -1,8 +1,8 @@
 """Semantic segmentation of generated scenes: a class for every point, over the classes that a model was trained on.
 
 All classes that occur in the set (with FEWEST_POINTS or more over all its clouds) are asked about in every cloud, also
-where a cloud has none of one. Points of no object (what is behind a table) and of other classes do not count. IoU is summed over clouds per class,
-then averaged over classes.
+where a cloud has none of one. Points of no object (what is behind a table) and of other classes do not count. IoU is
+summed over clouds per class, then averaged over classes.
 """
 
 from __future__ import annotations

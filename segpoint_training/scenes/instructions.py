@@ -43,6 +43,8 @@ FAMILY_WEIGHT = {
     "wish": 6.0, "ground wish": 0.5,
 }  # fmt: skip
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+_GROUND_WORDS = {"table": "tabletop", "floor": "ground"}
+MOST_ZERO = 0.4  # share of zero-targets in a scene of which little else is to be said
 Families = dict[str, list[Statement]]
 
 
@@ -63,8 +65,11 @@ def write_instructions(
     categories = {o.id: o.category for o in scene.objects}
     written: dict[str, Instruction] = {}
     phrases: set[str] = set()
+    zeros = 0
     while len(written) < count and (any(there.values()) or any(missing.values())):
-        kind = _draw_kind(there, missing, rng)
+        kind = _draw_kind(there, missing if zeros < MOST_ZERO * count else {}, rng)
+        if not kind:
+            break
         if kind == "zero-target":
             statement = _draw(missing[_draw_kind(missing, {}, rng)], rng, set())
         else:
@@ -73,6 +78,7 @@ def write_instructions(
         if text in written or statement.phrase in phrases:
             continue
         phrases.add(statement.phrase)
+        zeros += not statement.targets
         answer = answer_word({categories[i] for i in statement.targets}) if statement.targets else ""
         written[text] = Instruction(text, kind, statement.targets, answer)
     return list(written.values())
@@ -97,8 +103,10 @@ def _pools(names: Names) -> tuple[dict[str, Families], dict[str, Families]]:
 
 
 def _draw_kind(there: dict[str, Families], missing: dict[str, Families], rng: np.random.Generator) -> str:
-    """A kind that still has statements, by its share."""
+    """A kind that still has statements, by its share; "" where none has."""
     kinds = [kind for kind in MIX if there.get(kind) or (kind == "zero-target" and any(missing.values()))]
+    if not kinds:
+        return ""
     weights = np.array([MIX[kind] for kind in kinds])
     return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
 
@@ -120,7 +128,7 @@ def _category(names: Names) -> Iterator[Statement]:
     """Plain nouns: "the mug", "the mugs", "all the boxes on the table"; and of what is not there."""
     view = names.view
     if view.ground is not None:
-        for word in (view.carrier, view.carrier, "ground" if view.carrier == "floor" else "tabletop"):
+        for word in (view.carrier, view.carrier, _GROUND_WORDS.get(view.carrier, view.carrier)):
             yield Statement(word, (view.ground.id,), "ground", movable=False)
     on_ground = {o.id for o in view.objects if o.support == GROUND}
     for name in names.any_name():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -182,7 +183,7 @@ class RoomLayout:
                 return
             local = (at + length / 2, float(low[1] + deep / 2 + self.rng.uniform(0.0, 0.02)), height)
             position = base.position + rotation(2, base.yaw) @ np.array(local)
-            self.add(lambda m=model, p=position: place(m, self.next_id, base.yaw, p, base.id), 1)  # type: ignore[misc]
+            self.add(partial(place, model, self.next_id, base.yaw, position, base.id), 1)
             at += length + float(self.rng.uniform(0.0005, 0.004))
 
     def in_shelf(self, model: Model, base: Placed, shelf: int) -> Placed | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -99,7 +100,7 @@ class _Decorator:
             return None
         for _ in range(2):
             model = self.piece(category)
-            found = self.layout.add(lambda m=model: self.layout.against(m, sides), 10)  # type: ignore[misc]
+            found = self.layout.add(partial(self.layout.against, model, sides), 10)
             if found is not None:
                 return found
         return None
@@ -107,7 +108,8 @@ class _Decorator:
     def corner(self, category: str, probability: float) -> None:
         if self.chance(probability):
             model = self.piece(category)
-            self.layout.add(lambda: self.layout.corner(model), 6) or self.layout.add(lambda: self.layout.free(model), 4)
+            if self.layout.add(partial(self.layout.corner, model), 6) is None:
+                self.layout.add(partial(self.layout.free, model), 4)
 
     def seats_at(self, base: Placed | None, category: str, most: int, sides: tuple[int, ...] = (0, 1, 2, 3)) -> None:
         """Alike seats at the sides of a table or desk, tucked in or pulled out."""
@@ -133,7 +135,7 @@ class _Decorator:
             self._before_sofa(sofa)
         for _ in range(int(rng.integers(0, 3))):
             armchair = self.piece("armchair")
-            layout.add(lambda m=armchair: layout.free(m), 6)  # type: ignore[misc]
+            layout.add(partial(layout.free, armchair), 6)
         self.wall("bookcase", 0.6)
         self.wall("fireplace", 0.2)
         self.wall("piano", 0.2)
@@ -160,7 +162,7 @@ class _Decorator:
             for hand in (-1, 1):
                 if self.chance(0.7):
                     model = self.piece("nightstand")
-                    self.layout.add(lambda m=model, h=hand: self.layout.beside(m, bed, h), 3)  # type: ignore[misc]
+                    self.layout.add(partial(self.layout.beside, model, bed, hand), 3)
         self.wall("wardrobe", 0.85)
         self.wall("cabinet", 0.35)
         if self.chance(0.35):
@@ -168,7 +170,7 @@ class _Decorator:
         self.wall("bookcase", 0.3)
         if self.chance(0.45):
             rug = self.piece("rug")
-            self.layout.add(lambda: self.layout.free(rug), 10)
+            self.layout.add(partial(self.layout.free, rug), 10)
         self.wall("chair", 0.3)
         self.wall("armchair", 0.25)
         self.wall("bench", 0.2)
@@ -186,15 +188,14 @@ class _Decorator:
             model = self.piece(unit)
             placed = None
             if row is not None:
-                base = row
-                placed = layout.add(lambda m=model, b=base: layout.beside(m, b, hand), 2)  # type: ignore[misc]
-            row = placed or layout.add(lambda m=model: layout.against(m), 10) or row  # type: ignore[misc]
+                placed = layout.add(partial(layout.beside, model, row, hand), 2)
+            row = placed or layout.add(partial(layout.against, model), 10) or row
         self.dining()
         self.corner("trash can", 0.6)
         if self.chance(0.3):
             for _ in range(2):
                 stool = self.piece("stool")
-                layout.add(lambda m=stool: layout.free(m), 5)  # type: ignore[misc]
+                layout.add(partial(layout.free, stool), 5)
 
     def dining(self) -> None:
         layout = self.layout
@@ -203,7 +204,7 @@ class _Decorator:
             turn = int(self.rng.integers(4)) * np.pi / 2
             table = layout.add(lambda: _turned(layout.free(model), turn), 15)
         else:
-            table = layout.add(lambda: layout.against(model), 10)
+            table = layout.add(partial(layout.against, model), 10)
         self.seats_at(table, "stool" if self.chance(0.1) else "chair", int(self.rng.integers(1, 7)))
 
     def office(self) -> None:
@@ -227,7 +228,7 @@ class _Decorator:
         self.corner("trash can", 0.5)
         if self.chance(0.4):
             rug = self.piece("rug")
-            self.layout.add(lambda: self.layout.free(rug), 8)
+            self.layout.add(partial(self.layout.free, rug), 8)
         self.wall("stool", 0.25)
 
     def on(self, category: str, base: Placed | None) -> Placed | None:
@@ -235,7 +236,7 @@ class _Decorator:
             return None
         for _ in range(3):
             model = self.piece(category)
-            found = self.layout.add(lambda m=model: self.layout.amid(m, base), 2)  # type: ignore[misc]
+            found = self.layout.add(partial(self.layout.amid, model, base), 2)
             if found is not None:
                 return found
         return None
@@ -254,9 +255,9 @@ class _Decorator:
             name = pool[int(self.rng.integers(len(pool)))]
             model = build(name, int(self.rng.integers(_INSTANCES)), self.split)
             if name == "bathtub":
-                shown += self.layout.add(lambda m=model: self.layout.against(m), 12) is not None  # type: ignore[misc]
+                shown += self.layout.add(partial(self.layout.against, model), 12) is not None
             elif name in large:
-                shown += self.layout.add(lambda m=model: self.layout.free(m), 12) is not None  # type: ignore[misc]
+                shown += self.layout.add(partial(self.layout.free, model), 12) is not None
             else:
                 shown += self.small(model)
         return shown > 0
@@ -280,18 +281,18 @@ class _Decorator:
         for shelf in range(len(case.model.shelves)):
             if self.chance(0.75):
                 count = int(self.rng.integers(2, 9))
-                self.layout.fill_shelf(case, shelf, lambda: self.piece("book"), count)
+                self.layout.fill_shelf(case, shelf, partial(self.piece, "book"), count)
 
     def small(self, model: Model) -> bool:
         """A small thing on some surface, in a shelf or, of some kinds, on the floor."""
         layout, rng = self.layout, self.rng
-        if model.category in _ON_FLOOR and self.chance(0.3) and layout.add(lambda: layout.free(model), 4):
+        if model.category in _ON_FLOOR and self.chance(0.3) and layout.add(partial(layout.free, model), 4):
             return True
         cases = [case for case in layout.of("bookcase") if case.model.shelves]
         if cases and self.chance(0.2):
             case = cases[int(rng.integers(len(cases)))]
             shelf = int(rng.integers(len(case.model.shelves)))
-            if layout.add(lambda: layout.in_shelf(model, case, shelf), 3):
+            if layout.add(partial(layout.in_shelf, model, case, shelf), 3):
                 return True
         bases = [p for p in layout.of(*_SURFACES) if p.model.top is not None]
         weight = np.array([0.15 if p.model.category in _SEATS else 1.0 for p in bases])
@@ -300,7 +301,7 @@ class _Decorator:
             return False
         for _ in range(4):
             base = bases[int(rng.choice(len(bases), p=weight / weight.sum()))]
-            if layout.add(lambda b=base: layout.on(model, b, facing), 3):  # type: ignore[misc]
+            if layout.add(partial(layout.on, model, base, facing), 3):
                 return True
         return False
 

@@ -224,8 +224,7 @@ STACKABLE = kinds("box, carton, book, tin, notebook, toy brick")  # or all of on
 BIG = kinds(FURNITURE + ", piano, refrigerator, oven, washing machine, bathtub, fireplace, wheelchair, toilet")
 
 CARRIERS = kinds(  # things lie in or on them
-    FURNITURE
-    + ", box, book, plate, tray, bowl, pot, basket, cutting board, frying pan, tin, laptop, notebook"
+    FURNITURE + ", box, book, plate, tray, bowl, pot, basket, cutting board, frying pan, tin, laptop, notebook"
 )
 FIXED = BIG | kinds("wall, floor, door, rug, tv, sink")  # nobody asks to be handed one
 
