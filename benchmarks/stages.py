@@ -1,6 +1,6 @@
 """Seconds per stage of one 640×480 cloud, median over repeats: a new instruction each time, then a standing one.
 
-    python benchmarks/stages.py [--bundle FOLDER] [--repeats 10] [--file scene.pcd]
+python benchmarks/stages.py [--bundle FOLDER] [--repeats 10] [--file scene.pcd]
 """
 
 from __future__ import annotations

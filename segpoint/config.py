@@ -37,7 +37,8 @@ class CloudConfig:
         on what stands there. Without one (or when switched off) all voxels have one size. Our choice.
     support_tolerance_m: half thickness of that plane at 1 m range; grows with range² like a depth camera's noise.
     support_height_m: what stands higher above the support than this, and than half its extent, is background.
-    coarsening: voxel edge of support and background over that of the objects; of far background, three and nine times that
+    coarsening: voxel edge of support and background over that of the objects; far background has three and nine times
+        that.
     unit_m: network coordinates are metres divided by this, about the scene's middle, so that absolute size keeps
         its meaning; None scales each cloud into the unit sphere instead, as Uni3D's published checkpoints expect.
     """

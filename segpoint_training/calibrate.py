@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = {name: np.delete(rows, _others(threshold), axis=1) for name, rows in recorded.items()}
     weight, bias = best_weight(list(chosen.values()), BIASES if args.bias else BIASES[:1])
     _print(recorded, chosen, bias)
-    settings = {"mask_threshold": threshold, "presence_weight": weight} | ({"presence_bias": bias} if args.bias else {})
+    settings: dict[str, Any] = {"mask_threshold": threshold, "presence_weight": weight}
+    if args.bias:
+        settings["presence_bias"] = bias
     replace(BundleConfig.load(args.bundle), **settings).save(args.bundle)
     print(f"{settings} is in {args.bundle / 'config.json'}")
     return 0

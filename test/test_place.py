@@ -115,7 +115,9 @@ def test_training_points_where_the_target_is(scene, cloud, inputs):
     thing = max(scene.objects[1:], key=lambda o: o.points)
     asked = [pointing_instruction(thing, "train", place, rng) for place in ("click", "box")]
     assert {i.text for i in asked} <= set(pointing_texts("train", [thing.category]))
-    drawn = [draw_places(i, ground, rng) for i in asked] + [draw_places(Instruction("x", "category", (), ""), ground, rng)]
+    drawn = [draw_places(i, ground, rng) for i in asked] + [
+        draw_places(Instruction("x", "category", (), ""), ground, rng)
+    ]
     for _, _, inside in drawn[0]:
         assert instance[ground.rows[inside.argmax()]] == thing.id
     assert drawn[1][0][0] == BOX and instance[ground.rows][drawn[1][0][2] > 0].tolist().count(thing.id) > 0

@@ -88,7 +88,11 @@ def test_instances_agree_with_objects(seed: int) -> None:
     ids, counts = np.unique(made.instance[made.instance > 0], return_counts=True)
     points = {o.id: o.points for o in made.objects if o.points}
     assert points == dict(zip(ids.tolist(), counts.tolist(), strict=True))
-    assert made.objects[0].id == TABLE and made.objects[0].category in ("table", "floor", "bookcase") and made.objects[0].support == 0
+    assert (
+        made.objects[0].id == TABLE
+        and made.objects[0].category in ("table", "floor", "bookcase")
+        and made.objects[0].support == 0
+    )
     assert all(o.points > 0 and o.category in CATEGORIES for o in made.objects[1:])
     assert all(o.colour in ("", *colours.NAMES) for o in made.objects)
 

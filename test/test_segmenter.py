@@ -107,7 +107,9 @@ def test_the_readers_doubt_reaches_the_llm(bundle, scene, monkeypatch):
     segmenter = Segmenter.from_bundle(bundle)
     told = []
     answer = segmenter.language.answer
-    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt, places: told.append(doubt) or answer(p, q, doubt))
+    monkeypatch.setattr(
+        segmenter.language, "answer", lambda p, q, doubt, places: told.append(doubt) or answer(p, q, doubt)
+    )
     segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     segmenter.config = replace(CONFIG, presence_weight=2.0)
     segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
