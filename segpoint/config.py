@@ -169,6 +169,7 @@ class BundleConfig:
     mask_threshold: a point is a target above this score.
     presence_weight: how much the reader's presence (log-odds) counts when the LLM chooses between a target and
         "There is no mask."; 0 leaves the choice to the LLM alone, as in the paper.
+    presence_bias: log-odds added to that, in favour of a target; negative makes the model say no more often.
     cluster_m, cluster_points: targets closer than this are one instance; smaller clusters are dropped.
     weak_target: so are clusters whose mean score is below this share of the best one's: patches of the right colour on
         the wrong thing.
@@ -182,6 +183,7 @@ class BundleConfig:
     reader: ReaderConfig = field(default_factory=ReaderConfig)
     mask_threshold: float = 0.5
     presence_weight: float = 1.0
+    presence_bias: float = 0.0
     cluster_m: float = 0.03
     cluster_points: int = 50
     weak_target: float = 0.8

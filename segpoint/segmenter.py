@@ -196,7 +196,7 @@ class Segmenter:
         mask = torch.arange(max(map(len, words)))[None] < torch.tensor([len(w) for w in words])[:, None]
         padded = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)[None]
         _, presence = self.network.read(encoded.features, None, padded, mask[None].to(padded.device))
-        doubt = -self.config.presence_weight * presence[0]  # type: ignore[index]
+        doubt = -(self.config.presence_weight * presence[0] + self.config.presence_bias)  # type: ignore[index]
         return torch.nonzero(doubt < _SURE_DOUBT)[:, 0].tolist()
 
     @torch.inference_mode()
@@ -230,7 +230,7 @@ class Segmenter:
         if self.network.reader is not None:
             presence = float(self.network.read(features, None, words, everywhere, places)[1])  # type: ignore[arg-type]
         clock.lap("reader")
-        doubt = -torch.inf if forced else -self.config.presence_weight * presence
+        doubt = -torch.inf if forced else -(self.config.presence_weight * presence + self.config.presence_bias)
         told = None
         if places is not None and self.network.place is not None:
             told = self.network.place.for_language(places, encoded.projected)[0, 0]
