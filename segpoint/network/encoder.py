@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segpoint.errors import SegPointError
+from segpoint.network.attention import attend
 
 BLOCKS = 4
 """Blocks that SegPoint divides the transformer layers into, and injections (section 3.3)."""
@@ -143,7 +144,7 @@ class SplitAttention(nn.Module):
 def _attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     batch, count, width = query.shape
     query, key, value = (x.view(batch, count, heads, -1).transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(batch, count, width)
+    return attend(query, key, value).transpose(1, 2).reshape(batch, count, width)
 
 
 class PackedSwiGLU(nn.Module):

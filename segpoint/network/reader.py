@@ -16,9 +16,9 @@ Positions are given twice, in the same Fourier code: to what is looked at, and t
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segpoint.network.attention import attend
 from segpoint.network.position import PositionCode
 
 
@@ -54,7 +54,7 @@ class ReaderLayer(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        return attend(q, k, v, mask).transpose(1, 2).flatten(2)
 
 
 class MaskReader(nn.Module):
