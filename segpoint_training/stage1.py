@@ -123,7 +123,8 @@ def run_stage1(
     config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], watch: Watch
 ) -> None:
     """Embed the questions, then fit; the checkpoint stays in ``run/stage1``."""
-    trainer = build_trainer(config, run, train, held_out).to(watch.device)
+    with watch.replicas.in_turn():  # the questions are embedded once
+        trainer = build_trainer(config, run, train, held_out).to(watch.device)
     trainer.states.device = watch.device
     if watch.start:
         watch.log(start=dataclasses.asdict(fill({"trainer": trainer}, watch.start)))
@@ -131,12 +132,12 @@ def run_stage1(
     batches = Batches(
         train,
         config.model,
-        scenes=stage.scenes,
+        scenes=watch.replicas.share(stage.scenes),
         questions=stage.questions,
         points=stage.points,
         words=(trainer.words.categories, trainer.words.colours),
         seed=config.seed,
-        count=stage.steps,
+        count=stage.steps * watch.replicas.count,
         semantic=stage.semantic,
         pointing=stage.pointing if trainer.network.place is not None else 0,
         colourless=stage.colourless,
@@ -166,10 +167,14 @@ def build_trainer(
 
     language = load_language(config.model, "bfloat16")  # half the time, cosine 0.9994 to float32
     states = question_states(run, train, held_out, language)
+    return MaskTrainer(config.model, states, candidate_words(train, language))
+
+
+def candidate_words(train: Sequence[LabelledCloud], language: PointLanguageModel) -> Words:
+    """The trained categories and those of ``train``, and its colours, sorted."""
     categories = sorted({o.category for item in train for o in item.objects} | set(TRAINED))
     colours = sorted({o.colour for item in train for o in item.objects} - {""})
-    tables = (word_embeddings(categories, language), word_embeddings(colours, language))
-    return MaskTrainer(config.model, states, Words(categories, colours, *tables))
+    return Words(categories, colours, word_embeddings(categories, language), word_embeddings(colours, language))
 
 
 def question_states(

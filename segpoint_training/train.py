@@ -27,12 +27,14 @@ from torch.utils.data import DataLoader  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from segpoint.errors import SegPointError  # noqa: E402
+from segpoint.files import check_folder  # noqa: E402
 from segpoint_training.batches import Batch, Batches  # noqa: E402
 from segpoint_training.checkpoints import Ema, Stateful, flat_state, load_checkpoint, load_flat, save_checkpoint  # noqa: E402
 from segpoint_training.config import StageConfig, TrainConfig  # noqa: E402
 from segpoint_training.parallel import available_cores  # noqa: E402
 from segpoint_training.provenance import git_commit  # noqa: E402
 from segpoint_training.questions import keep_frequent  # noqa: E402
+from segpoint_training.replicas import Replicas, join  # noqa: E402
 from segpoint_training.shards import SPLITS, LabelledCloud, read_shards, write_shards  # noqa: E402
 from segpoint_training.warm_start import initial_state  # noqa: E402
 
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--from", dest="start", metavar="FOLDER", help="begin stage 1 with the weights of this run or bundle that fit"
     )
     args = parser.parse_args(argv)
+    _check(args)
     config = TrainConfig.load(args.config)
     device = _device(args.device)
     start = initial_state(args.start) if args.start else None
@@ -59,11 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.mkdir(parents=True, exist_ok=True)
     config.save(run / "config.yaml")
     torch.manual_seed(config.seed)
-    _keep_memory()
-    train, held_out = _data(config, run)
+    keep_memory()
+    replicas = join()
+    with replicas.in_turn():
+        train, held_out = _data(config, run)
     if args.only == "data":
         return 0
-    watch = Watch(run, args.minutes, args.validate_every, device, start)
+    watch = Watch(run, args.minutes, args.validate_every, device, start, replicas)
     if args.only in (None, "stage1"):
         from segpoint_training.stage1 import run_stage1
 
@@ -77,6 +82,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         write_bundle(config, run, Path(args.bundle))
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise SegPointError for what would only come to light after hours."""
+    if args.minutes is not None and not args.minutes > 0:
+        raise SegPointError(f"--minutes must be more than 0, got {args.minutes}")
+    if args.validate_every < 1:
+        raise SegPointError(f"--validate-every must be at least 1, got {args.validate_every}")
+    if args.bundle and args.only in ("data", "stage1"):
+        raise SegPointError(f"--bundle is written after stage 2: leave it out with --only {args.only}")
+    if args.bundle:
+        check_folder(args.bundle)
+    check_folder(args.run)
 
 
 def _data(config: TrainConfig, run: Path) -> tuple[list[LabelledCloud], list[LabelledCloud]]:
@@ -99,7 +117,8 @@ def _device(name: str) -> torch.device:
 class Watch:
     """What a stage reports to and is stopped by, where it runs, and what it begins with.
 
-    start: stage 1's weights by name (`warm_start.fill` takes them), None for fresh ones.
+    start: stage 1's weights by name (`warm_start.fill` takes them), None for fresh ones.   replicas: the processes that
+    train together.
     """
 
     run: Path
@@ -107,8 +126,11 @@ class Watch:
     validate_every: int
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     start: dict[str, Tensor] | None = None
+    replicas: Replicas = field(default_factory=Replicas)
 
     def log(self, **facts: object) -> None:
+        if not self.replicas.first:
+            return
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **facts}
         with (self.run / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -133,7 +155,7 @@ class Stage:
 
 def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
     """Train a stage to its end, to ``watch.minutes``, or to a SIGTERM; then save. Resumes from its checkpoint."""
-    config, folder = stage.config, watch.run / stage.name
+    config, folder, replicas = stage.config, watch.run / stage.name, watch.replicas
     optimizer = torch.optim.AdamW(stage.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
     ema = Ema(flat_state(stage.modules), config.ema)
     step = 0
@@ -145,14 +167,18 @@ def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
     end = time.monotonic() + 60 * watch.minutes if watch.minutes else math.inf
     saved = time.monotonic()
-    progress = tqdm(initial=step, total=config.steps, desc=stage.name, unit="step", mininterval=5)
-    for number, batch in _numbered(batches, step, config.steps, watch.device):
+    trained = [p for g in stage.groups for p in g["params"]]
+    progress = tqdm(
+        initial=step, total=config.steps, desc=stage.name, unit="step", mininterval=5, disable=not replicas.first
+    )
+    for number, batch in _numbered(batches, step, config.steps, watch):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * schedule(number, config)
         loss, parts = stage.loss(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for g in stage.groups for p in g["params"]], config.clip)
+        late = replicas.average(trained, time.monotonic() > end or bool(stopping))
+        torch.nn.utils.clip_grad_norm_(trained, config.clip)
         optimizer.step()
         ema.update(flat_state(stage.modules))
         step = number + 1
@@ -164,17 +190,18 @@ def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
             )
         if step % 50 == 0:
             watch.log(stage=stage.name, step=step, **{name: round(value, 4) for name, value in parts.items()})
-        if step % watch.validate_every == 0:
+        if step % watch.validate_every == 0 and replicas.first:
             watch.log(stage=stage.name, step=step, validation=_averaged(stage, ema))
-        late = time.monotonic() > end or bool(stopping)
-        if late or time.monotonic() - saved > 180:
+        if replicas.first and (late or time.monotonic() - saved > 180):
             save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
             saved = time.monotonic()
         if late:
             break
     progress.close()
-    save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
-    watch.log(stage=stage.name, step=step, done=step == config.steps, validation=_averaged(stage, ema))
+    if replicas.first:
+        save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
+        watch.log(stage=stage.name, step=step, done=step == config.steps, validation=_averaged(stage, ema))
+    replicas.wait()
 
 
 def schedule(step: int, config: StageConfig) -> float:
@@ -199,18 +226,20 @@ def _averaged(stage: Stage, ema: Ema) -> dict[str, float]:
             module.train()
 
 
-def _numbered(batches: Batches, first: int, last: int, device: torch.device) -> Iterator[tuple[int, Batch]]:
-    """Batches ``first … last − 1`` with their numbers, made ready by loader processes: one beside a training CPU."""
-    order = range(first, last)
+def _numbered(batches: Batches, first: int, last: int, watch: Watch) -> Iterator[tuple[int, Batch]]:
+    """This process's share of the batches ``first … last − 1``, with the numbers of their steps, made ready by loader
+    processes: one beside a training CPU."""
+    device, replicas = watch.device, watch.replicas
+    order = range(first * replicas.count + replicas.rank, last * replicas.count, replicas.count)
     loaders, ahead = (1, 4) if device.type == "cpu" else (max(1, min(_MOST_LOADERS, available_cores() - 1)), 2)
     loader = DataLoader(
         batches, batch_size=None, sampler=order, num_workers=loaders, prefetch_factor=ahead, worker_init_fn=_quiet
     )
-    for number, batch in zip(order, loader, strict=True):
+    for number, batch in zip(range(first, last), loader, strict=True):
         yield number, batch.to(device)
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """glibc gives blocks above 32 MiB back at once and page-faults on the next; keeping them is a third of a step."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
