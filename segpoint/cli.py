@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if argv and argv[0] in OFFLINE:
             return import_module(OFFLINE[argv[0]][0]).main(argv[1:]) or 0
-        args = _parser().parse_args(_joined(argv))
+        args = _parsed(argv)
         return args.run(args)
     except SegPointError as error:
         print(f"segpoint: {' '.join(str(error).split())}", file=sys.stderr)
@@ -93,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, (_, summary) in OFFLINE.items():  # listed for --help; main() has handed them on before parsing
         commands.add_parser(name, help=summary, add_help=False)
     return parser
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    parser = _parser()
+    args, rest = parser.parse_known_args(_joined(argv))
+    # Before Python 3.13 argparse looks for an argument that may be left out only before the first option.
+    if len(rest) == 1 and not rest[0].startswith("-") and getattr(args, "instruction", None) == "":
+        args.instruction, rest = rest[0], []
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
 
 
 def _joined(argv: list[str]) -> list[str]:

@@ -26,6 +26,7 @@ from segpoint.errors import SegPointError
 FRAMES = ("optical", "body", "map")
 BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], dtype=np.float32)
 NO_COLOUR = 0.4  # grey for clouds without colour, as Uni3D fills it in
+_TRIALS, _SAMPLE = 256, 2048  # planes tried, and points that each is tried on
 _NOISIEST_M = 0.02  # half thickness of a plane at 1 m, however noisy
 _FLOOR_M = 1.2  # a support that reaches twice as far is a floor
 _TALLEST_M = 2.5  # above a floor: what stands in a room
@@ -83,11 +84,12 @@ def prepare(xyz: np.ndarray, rgb: np.ndarray | None, frame: str, config: CloudCo
     body = _to_body(xyz[usable], frame)
     first, first_of = _voxelise(body, np.full(len(body), config.min_voxel_m, dtype=np.float32))
     fine = _means(body, first, first_of)
-    distance = np.ones(len(fine), np.float32) if frame == "map" else np.linalg.norm(fine, axis=1)
-    plane = find_support(fine, distance, viewed=frame != "map") if config.find_support else None
+    viewed = frame != "map"
+    distance = np.linalg.norm(fine, axis=1) if viewed else np.ones(len(fine), np.float32)
+    plane = find_support(fine, distance, viewed) if config.find_support else None
     rotation, origin = _level(plane, fine)
     level = (fine - origin) @ rotation.T
-    focus = _stands_on(level, distance, config) if plane is not None else np.ones(len(fine), bool)
+    focus = _stands_on(level, distance, viewed, config) if plane is not None else np.ones(len(fine), bool)
     edge, coarse_of, count = _fit(level, _detail(focus, distance), config)
     if count < config.min_points:
         raise SegPointError(
@@ -130,7 +132,7 @@ def network_frame(cloud: Cloud, config: CloudConfig, level: np.ndarray | None = 
 
 
 def find_support(
-    points: np.ndarray, distance: np.ndarray | None = None, viewed: bool = True, trials: int = 256, sample: int = 2048
+    points: np.ndarray, distance: np.ndarray | None = None, viewed: bool = True
 ) -> tuple[np.ndarray, float] | None:
     """The dominant plane that could carry things: ``(normal, offset)`` with normal · p = offset, or None.
 
@@ -141,9 +143,9 @@ def find_support(
     """
     distance = np.linalg.norm(points, axis=1) if distance is None else distance
     rng = np.random.default_rng(0)
-    chosen = rng.integers(0, len(points), min(sample, len(points)))
+    chosen = rng.integers(0, len(points), min(_SAMPLE, len(points)))
     some = points[chosen].astype(np.float64)
-    corners = some[rng.integers(0, len(some), (trials, 3))]
+    corners = some[rng.integers(0, len(some), (_TRIALS, 3))]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=1)
     keep = length > 1e-9
@@ -235,7 +237,7 @@ def _level(plane: tuple[np.ndarray, float] | None, points: np.ndarray) -> tuple[
     return rotation.astype(np.float32), (normal * offset).astype(np.float32)
 
 
-def _stands_on(level: np.ndarray, distance: np.ndarray, config: CloudConfig) -> np.ndarray:
+def _stands_on(level: np.ndarray, distance: np.ndarray, viewed: bool, config: CloudConfig) -> np.ndarray:
     """(n,) bool: above the support and not too high. A table ends at its outline and carries things of
     ``support_height_m``; a floor ends at the walls and carries wardrobes."""
     height = level[:, 2]
@@ -249,7 +251,7 @@ def _stands_on(level: np.ndarray, distance: np.ndarray, config: CloudConfig) -> 
     over, extent = _outline(level, on_plane)
     limit = max(config.support_height_m, min(0.5 * extent, _TALLEST_M))
     above = ~on_plane & (height > 0) & (height < limit)
-    return above & (~_walls(level, distance) if limit > _FLOOR_M else over)
+    return above & (~_walls(level, viewed) if limit > _FLOOR_M else over)
 
 
 def _outline(level: np.ndarray, on_plane: np.ndarray) -> tuple[np.ndarray, float]:
@@ -284,9 +286,8 @@ def _outline(level: np.ndarray, on_plane: np.ndarray) -> tuple[np.ndarray, float
     return over, extent
 
 
-def _walls(level: np.ndarray, distance: np.ndarray) -> np.ndarray:
+def _walls(level: np.ndarray, viewed: bool) -> np.ndarray:
     """(n,) bool: what is tall and has nothing behind it, seen from the sensor (in a map: from the middle)."""
-    viewed = bool(np.ptp(distance) > 0)
     view = level[:, :2] if viewed else level[:, :2] - np.median(level[:, :2], axis=0)
     reach = np.hypot(*view.T)
     bearing = ((np.arctan2(view[:, 1], view[:, 0]) / np.pi + 1) * 90).astype(np.int64)  # 2°

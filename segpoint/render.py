@@ -1,8 +1,8 @@
 """Pictures of an answer, drawn with numpy and Pillow: no display, no GPU.
 
 An organised cloud is drawn as the camera's image. Any other cloud is splatted into the view of a virtual pinhole
-camera, raised behind the sensor. Either way there is one `View`: which point each pixel shows, and the camera that
-boxes are projected with.
+camera, raised behind the sensor, and higher over a map, whose walls would hide the room. Either way there is one
+`View`: which point each pixel shows, and the camera that boxes are projected with.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _TARGET = np.array([255.0, 0.0, 150.0])  # magenta: hardly any household object 
 _BOXES = ("#ffe600", "#00e5ff", "#7dff3a", "#ff9d2e", "#d9a7ff")
 _PAPER, _INK, _FAINT = "#14161a", "#f4f4f4", "#9aa3ad"
 _FILL = np.array([26.0, 29.0, 34.0])  # where no point is seen
+_ELEVATION = {"optical": 0.5, "body": 0.5, "map": 1.1}  # radians that the virtual camera looks down, by frame
+_TURN = 0.25  # radians to the side
 _EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
 
 
@@ -65,7 +67,7 @@ def render_answer(
     """Write a PNG, 1280 pixels wide: the cloud, and beside it the same with its targets marked and boxed.
 
     ``xyz`` (M, 3) metres, NaN rows allowed; ``rgb`` (M, 3) uint8 or None (grey by depth then); ``mask`` (M,) bool;
-    ``instances`` in xyz's frame; ``frame`` "optical" or "body". With ``width * height == M`` the cloud is organised.
+    ``instances`` in xyz's ``frame``, one of `FRAMES`. With ``width * height == M`` the cloud is organised.
     Raises SegPointError where the file cannot be written.
     """
     picture = draw_answer(xyz, rgb, mask, instances, instruction, answer, frame, width, height)
@@ -128,7 +130,7 @@ def look(xyz: np.ndarray, frame: str, width: int | None = None, height: int | No
         view = _camera_view(xyz @ to_optical.T, to_optical, width, height)
         if view is not None:
             return view
-    return _raised_view(xyz, to_optical)
+    return _raised_view(xyz, to_optical, _ELEVATION[frame])
 
 
 def _camera_view(optical: np.ndarray, rotation: np.ndarray, width: int, height: int) -> View | None:
@@ -152,14 +154,14 @@ def _camera_view(optical: np.ndarray, rotation: np.ndarray, width: int, height: 
     return View(shown, rotation, np.zeros(3), focal * scale, (middle + 0.5) * scale)
 
 
-def _raised_view(xyz: np.ndarray, to_optical: np.ndarray, elevation: float = 0.5, turn: float = 0.25) -> View:
-    """A virtual camera that looks down at the cloud (radians) from behind the sensor, filled by the points."""
+def _raised_view(xyz: np.ndarray, to_optical: np.ndarray, elevation: float) -> View:
+    """A virtual camera behind the sensor that looks down by ``elevation`` (radians), filled by the points."""
     size = (_PANEL * 3 // 4, _PANEL)
     valid = np.flatnonzero(np.isfinite(xyz).all(axis=1))
     optical = xyz[valid] @ to_optical.T
     middle = np.median(optical, axis=0) if len(valid) else np.array([0.0, 0.0, 1.0])
     reach = max(float(np.percentile(np.linalg.norm(optical - middle, axis=1), 95)) if len(valid) else 1.0, 1e-3)
-    tilt = Rotation.from_euler("yx", [turn, elevation]).as_matrix()
+    tilt = Rotation.from_euler("yx", [_TURN, elevation]).as_matrix()
     rotation = tilt @ to_optical
     translation = np.array([0.0, 0.0, 3.0 * reach]) - tilt @ middle
     camera = xyz[valid] @ rotation.T + translation

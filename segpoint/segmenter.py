@@ -150,6 +150,9 @@ class Segmenter:
         places = [None] * len(instructions) if places is None else places
         if len(places) != len(instructions):
             raise SegPointError(f"expected a place or None for each instruction, got {len(places)} of them")
+        for place in places:
+            if place is not None and not isinstance(place, Place):
+                raise SegPointError(f"expected a place as segpoint.prompts.Place, got {type(place).__name__}")
         if self.network.place is None and any(place is not None for place in places):
             raise SegPointError("this bundle has no mask reader, which clicks and boxes need: ask in words alone")
         clock = Stopwatch()

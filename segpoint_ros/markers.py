@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from segpoint.instances import Instance
 
 # Up in each frame that a cloud can have.
-UP = {"optical": (0.0, -1.0, 0.0), "body": (0.0, 0.0, 1.0)}
+UP = {"optical": (0.0, -1.0, 0.0), "body": (0.0, 0.0, 1.0), "map": (0.0, 0.0, 1.0)}
 BOX_COLOUR = ColorRGBA(r=1.0, g=0.25, b=0.125, a=0.35)  # translucent: the points stay visible inside
 TEXT_COLOUR = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
 TEXT_HEIGHT = 0.03  # metres, of a capital letter
@@ -29,7 +29,7 @@ def target_markers(
 
     Target k (from 1, as in the cloud's ``label``) has id k in the namespaces ``box`` and ``text``.
 
-    header: the cloud's.   name: what the text says, before the score.   frame: "optical" or "body", says what is up.
+    header: the cloud's.   name: what the text says, before the score.   frame: its axes, one of UP.
     lifetime: seconds after which RViz forgets the markers; 0 keeps them until the next answer.
     """
     seconds = int(lifetime)

@@ -274,7 +274,7 @@ class SegPointNode(LifecycleNode):
 
 
 def frame_of(frame_id: str, setting: str) -> str:
-    """ "optical" or "body": the parameter ``frame``, where "auto" goes by the frame's name (REP 103)."""
+    """The clouds' axes: the parameter ``frame``, where "auto" is "optical" or "body" by the frame's name (REP 103)."""
     if setting != "auto":
         return setting
     return "optical" if frame_id.endswith(("optical", "optical_frame")) else "body"

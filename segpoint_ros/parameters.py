@@ -27,8 +27,9 @@ class Parameters:
     frame: str = _parameter(
         "auto",
         "Axes of the clouds. optical: x right, y down, z forward. body: x forward, y left, z up. "
+        "map: z up, put together from many views, without a sensor at its origin. "
         "auto: optical where the frame_id ends with 'optical' or 'optical_frame', else body.",
-        choices=("auto", "optical", "body"),
+        choices=("auto", "optical", "body", "map"),
         live=True,
     )
     instruction: str = _parameter("", "What is asked until an instruction comes on the topic; empty asks nothing.")

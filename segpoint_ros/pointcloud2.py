@@ -115,7 +115,7 @@ def label_cloud(
     intensity, else by height. A field in the way of an added one, because it has another type, is kept as
     ``input_label``, ``input_score`` or ``input_rgb``.
 
-    label: (M,) uint32, 0 is no target.   score: (M,) float32.   frame: "optical" or "body", says what height is.
+    label: (M,) uint32, 0 is no target.   score: (M,) float32.   frame: "optical", "body" or "map", says what height is.
     """
     points = points_of(message)
     fields, step = _output_fields(message)

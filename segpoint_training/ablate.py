@@ -43,11 +43,10 @@ from segpoint_training.checkpoints import averaged_state, part_of  # noqa: E402
 from segpoint_training.config import StageConfig  # noqa: E402
 from segpoint_training.losses import word_loss  # noqa: E402
 from segpoint_training.provenance import git_commit  # noqa: E402
-from segpoint_training.questions import QuestionStates, keep_frequent, word_embeddings  # noqa: E402
-from segpoint_training.scenes.categories import TRAINED  # noqa: E402
+from segpoint_training.questions import QuestionStates, keep_frequent  # noqa: E402
 from segpoint_training.shards import SPLITS, LabelledCloud, read_shards, write_shards  # noqa: E402
-from segpoint_training.stage1 import MaskTrainer, Words, question_states  # noqa: E402
-from segpoint_training.train import Stage, Watch, _keep_memory, fit  # noqa: E402
+from segpoint_training.stage1 import MaskTrainer, Words, candidate_words, question_states  # noqa: E402
+from segpoint_training.train import Stage, Watch, fit, keep_memory  # noqa: E402
 from segpoint_training.validation import validate  # noqa: E402
 
 
@@ -62,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config, run = AblationConfig.load(args.config), Path(args.run)
     claim(config, run)
     if not all(result_path(run, name).exists() for name in config.names()):
-        _keep_memory()
+        keep_memory()
         if not Ablation(config, run, load_material(config, run)).carry_out():
             tqdm.write("stopped; the same command goes on from here")
             return 1
@@ -107,15 +106,12 @@ def load_material(config: AblationConfig, run: Path) -> Material:
     if half == 0:
         raise SegPointError("an ablation needs scenes to pretrain with and others to train with: raise train_scenes")
     language = load_language(config.model, "bfloat16")
-    categories = sorted({o.category for item in everything for o in item.objects} | set(TRAINED))
-    colours = sorted({o.colour for item in everything for o in item.objects} - {""})
-    tables = (word_embeddings(categories, language), word_embeddings(colours, language))
     return Material(
         everything[:half],
         everything[half:],
         held_out,
         question_states(run, everything, held_out, language),
-        Words(categories, colours, *tables),
+        candidate_words(everything, language),
     )
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from segpoint.config import BundleConfig, build
+from segpoint.config import BundleConfig
 from segpoint.errors import SegPointError
-from segpoint_training.config import DataConfig, StageConfig
+from segpoint_training.config import DataConfig, StageConfig, read_settings
 
 
 @dataclass(frozen=True)
@@ -86,14 +84,7 @@ class AblationConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> AblationConfig:
-        path = Path(path)
-        if not path.is_file():
-            raise SegPointError(f"no ablation config at {path}; config/training/ablation.yaml is one")
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SegPointError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-        return build(cls, values, path.name)
+        return read_settings(cls, Path(path))
 
     def runs(self) -> list[tuple[Variant, int]]:
         """(variant, seed) of every run, a seed of both tables before the next: a stopped ablation has whole tables."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segpoint.errors import SegPointError
 from segpoint_training.ablation_config import (
     ADAPTATIONS,
     BOTH,
@@ -29,6 +28,7 @@ from segpoint_training.ablation_config import (
     run_name,
 )
 from segpoint_training.ablation_plot import draw
+from segpoint_training.markdown import with_section
 from segpoint_training.scenes.scene import KINDS
 
 BEGIN, END = "<!-- ablation -->", "<!-- /ablation -->"
@@ -48,17 +48,7 @@ def write_report(config: AblationConfig, results: Results, path: Path) -> None:
     rows = dict.fromkeys((*MODULES, *ADAPTATIONS))
     draw(picture, [(v.label, [f[COMPARED] for f in figures(results, v)], v.paper[1]) for v in rows])
     text = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
-    path.write_text(with_section(text, section(config, results)), encoding="utf-8")
-
-
-def with_section(text: str, body: str) -> str:
-    """``text`` with what stands between the markers replaced by ``body``; both are added where they are missing."""
-    if (BEGIN in text) != (END in text):
-        raise SegPointError(f"the report has only one of its markers {BEGIN} and {END}; put both back or take both out")
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{body.strip()}\n{END}{rest.split(END, 1)[1]}"
+    path.write_text(with_section(text, BEGIN, END, section(config, results)), encoding="utf-8")
 
 
 def section(config: AblationConfig, results: Results) -> str:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segpoint.errors import SegPointError
-from segpoint_training.baselines import REFERENCES, nearest_cluster, references, tabletop_clusters
-from segpoint_training.labelled import TASKS, LabelledCloud, LabelledSet, Question
+from segpoint_training.baselines import REFERENCES, geometric_clusters, nearest_cluster, references
+from segpoint_training.labelled import TASKS, LabelledScan, LabelledSet, Question
 from segpoint_training.metrics import OUTCOMES, Sample, advantage, iou, measure, outcome, summary
-from segpoint_training.room_clusters import room_clusters
 
 if TYPE_CHECKING:
     from segpoint.segmenter import Segmentation, Segmenter
@@ -117,7 +116,7 @@ def colour_loss(evaluation: Evaluation) -> dict[str, float]:
     return {"count": len(grey), "with_colour": before, "without_colour": after, "lost": lost}
 
 
-Watcher = Callable[[LabelledCloud, Question, "Segmentation", float], None]
+Watcher = Callable[[LabelledScan, Question, "Segmentation", float], None]
 
 
 def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = None) -> Evaluation:
@@ -130,7 +129,7 @@ def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = No
             continue
         valid = np.isfinite(cloud.xyz).all(axis=1)
         answers = _ask(segmenter, cloud, result)
-        things = room_clusters(cloud.xyz, cloud.frame) if cloud.scale == "room" else tabletop_clusters(cloud.xyz)
+        things = geometric_clusters(cloud.xyz, cloud.frame, cloud.scale)
         for question, answer in zip(cloud.questions, answers, strict=True):
             mask, truth = answer.mask[valid], question.truth[valid]
             score = iou(mask, truth)
@@ -155,7 +154,7 @@ def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = No
     return result
 
 
-def _ask(segmenter: Segmenter, cloud: LabelledCloud, result: Evaluation) -> list[Segmentation]:
+def _ask(segmenter: Segmenter, cloud: LabelledScan, result: Evaluation) -> list[Segmentation]:
     """All questions about one cloud at once; one by one where some cannot be answered, which is noted."""
     start = time.perf_counter()
     try:
@@ -166,14 +165,12 @@ def _ask(segmenter: Segmenter, cloud: LabelledCloud, result: Evaluation) -> list
     return answers
 
 
-def _segment(segmenter: Segmenter, cloud: LabelledCloud, questions: Sequence[Question]) -> list[Segmentation]:
+def _segment(segmenter: Segmenter, cloud: LabelledScan, questions: Sequence[Question]) -> list[Segmentation]:
     texts, places = [question.text for question in questions], [question.place for question in questions]
     return segmenter.segment_many(cloud.xyz, texts, rgb=cloud.rgb, frame=cloud.frame, places=places)
 
 
-def _segment_or_note(
-    segmenter: Segmenter, cloud: LabelledCloud, question: Question, result: Evaluation
-) -> Segmentation:
+def _segment_or_note(segmenter: Segmenter, cloud: LabelledScan, question: Question, result: Evaluation) -> Segmentation:
     from segpoint.segmenter import Segmentation
 
     try:
@@ -184,7 +181,7 @@ def _segment_or_note(
         return Segmentation(nothing, nothing.astype(np.float32), "", [], {})
 
 
-def _pointed_at(cloud: LabelledCloud, things: list[np.ndarray], question: Question) -> int | None:
+def _pointed_at(cloud: LabelledScan, things: list[np.ndarray], question: Question) -> int | None:
     """The cluster that a question's click is on or its box around; None without a place."""
     place = question.place
     if place is None:

@@ -24,10 +24,11 @@ from tqdm import tqdm
 
 from segpoint.cloud import Cloud, prepare
 from segpoint.config import BundleConfig
+from segpoint.errors import SegPointError
 from segpoint.network.inputs import collate
 from segpoint.prompts import instruction_question
 from segpoint.segmenter import Segmenter, Stopwatch
-from segpoint_training.labelled import LabelledCloud, generated_set
+from segpoint_training.labelled import LabelledScan, generated_set
 
 FIRST_SEED = 800_000  # of scenes that neither training nor `segpoint evaluate` sees
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
@@ -37,12 +38,9 @@ _LAST = 3  # columns of `recorded` after the IoUs: margin, presence, has target
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m segpoint_training.calibrate", description=__doc__.split("\n")[0])
-    parser.add_argument("bundle", type=Path, help="the bundle whose config.json is set")
-    parser.add_argument("--scenes", type=int, default=25, metavar="N", help="of each scale (default: 25)")
-    parser.add_argument("--scale", choices=("table", "room"), action="append", help="only this one (default: both)")
-    parser.add_argument("--bias", action="store_true", help="fit a constant beside the weight, too")
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
+    if args.scenes < 1:
+        raise SegPointError(f"--scenes must be at least 1, not {args.scenes}")
     segmenter = Segmenter.from_bundle(args.bundle)
     recorded = {}
     for scale in args.scale or ("table", "room"):
@@ -60,6 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m segpoint_training.calibrate", description=__doc__.split("\n")[0])
+    parser.add_argument("bundle", type=Path, help="the bundle whose config.json is set")
+    parser.add_argument("--scenes", type=int, default=25, metavar="N", help="of each scale (default: 25)")
+    parser.add_argument("--scale", choices=("table", "room"), action="append", help="only this one (default: both)")
+    parser.add_argument("--bias", action="store_true", help="fit a constant beside the weight, too")
+    return parser
+
+
 def best_threshold(recorded: Sequence[np.ndarray]) -> float:
     """The mask threshold with the best mIoU of forced answers that have a target, mean over ``recorded`` sets."""
     means = np.mean([rows[rows[:, -1] > 0, :-_LAST].mean(axis=0) for rows in recorded], axis=0)
@@ -75,7 +82,7 @@ def best_weight(recorded: Sequence[np.ndarray], biases: Sequence[float]) -> tupl
 
 def served(recorded: np.ndarray, weight: float, bias: float = 0.0) -> tuple[float, float]:
     """(mIoU with target, zero-target accuracy) of recorded answers; see `answered`."""
-    scores, wanted = answered(recorded, weight, bias), recorded[:, 3] > 0
+    scores, wanted = answered(recorded, weight, bias), recorded[:, -1] > 0
     return float(scores[wanted].mean()), float(scores[~wanted].mean()) if (~wanted).any() else 1.0
 
 
@@ -87,7 +94,7 @@ def answered(recorded: np.ndarray, weight: float, bias: float = 0.0) -> np.ndarr
 
 
 @torch.inference_mode()
-def record(segmenter: Segmenter, clouds: Iterable[LabelledCloud]) -> np.ndarray:
+def record(segmenter: Segmenter, clouds: Iterable[LabelledScan]) -> np.ndarray:
     """(n, thresholds + 3): for each question in words alone, IoU with a target forced at each of THRESHOLDS, the LLM's
     margin, the reader's presence, and 1 where there is a target."""
     rows = []

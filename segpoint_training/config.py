@@ -32,6 +32,9 @@ class SensorShares:
             raise SegPointError(f"shares of sensors must be at least 0 and one of them more, got {self}")
 
 
+SENSORS = tuple(field.name for field in dataclasses.fields(SensorShares))
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Generated scenes: ``train_scenes`` seeds of the train split from 0, ``validation_scenes`` of the test split from
@@ -141,20 +144,24 @@ class TrainConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
-        path = Path(path)
-        if not path.is_file():
-            raise SegPointError(f"no training config at {path}; config/training/ holds examples")
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SegPointError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-        return build(cls, values, path.name)
+        return read_settings(cls, Path(path))
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     def save(self, path: Path) -> None:
         path.write_text(yaml.safe_dump(_plain(self.to_dict()), sort_keys=False))
+
+
+def read_settings(kind: type, path: Path) -> Any:
+    """A dataclass of settings from its YAML file. Raises SegPointError for anything else."""
+    if not path.is_file():
+        raise SegPointError(f"no training config at {path}; config/training/ holds examples")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SegPointError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    return build(kind, values, path.name)
 
 
 def _plain(value: Any) -> Any:

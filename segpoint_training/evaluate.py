@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segpoint.cloud import FRAMES
 from segpoint.config import default_bundle
 from segpoint.errors import SegPointError
 from segpoint.files import check_folder, check_target
 from segpoint_training import labelled
 from segpoint_training.answers import evaluate
+from segpoint_training.config import SENSORS
 from segpoint_training.labelled import LabelledSet, folder_set, generated_set
 from segpoint_training.pictures import Worst
 from segpoint_training.records import provenance, write_record
+from segpoint_training.scenes.request import SCALES
 from segpoint_training.semantic import evaluate_semantic
 from segpoint_training.tables import print_semantic, print_tables
 from segpoint_training.targets import PARTS, SCENES, run_parts
@@ -24,8 +27,7 @@ if TYPE_CHECKING:
     from segpoint.segmenter import Segmenter
 
 FIRST_SEED = 900_000  # training draws its seeds from 0 up
-SPLITS, SCALES = ("test", "open"), ("table", "room")
-SENSORS = ("kinect", "realsense", "stereo", "lidar", "map")
+SPLITS = ("test", "open")
 _SCENES = 50
 
 
@@ -60,6 +62,10 @@ class Request:
             raise SegPointError("--pictures draws answers to instructions or clicks; leave it out with --semantic")
         if self.data != "generated" and (self.split != "test" or self.sensor):
             raise SegPointError("--split and --sensor choose generated scenes; leave them out with a folder")
+        if self.data == "generated" and self.frame != "optical":
+            raise SegPointError("--frame is of a folder's clouds; generated ones know their axes")
+        if self.sensor == "map" and self.scale != "room":
+            raise SegPointError("--sensor map is of a whole room: add --scale room")
         if self.json:
             check_target(self.json, makes_folder=True)
         if self.pictures:
@@ -75,7 +81,13 @@ def main(argv: list[str] | None = None) -> int:
         args.json, args.pictures,
     )  # fmt: skip
     if args.all or args.row:
-        run_targets(request, [*PARTS] if args.all else args.row, Path(args.json_folder), Path(args.real))
+        default = Request(bundle=request.bundle, scenes=request.scenes, seed=request.seed)
+        if request != default:
+            raise SegPointError(
+                "--all and --row say what to ask of what: give only --bundle, --scenes or --seed with them"
+            )
+        parts = [*PARTS] if args.all else list(dict.fromkeys(args.row))
+        run_targets(request, parts, Path(args.json_folder), Path(args.real))
     else:
         run_evaluate(request)
     return 0
@@ -96,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of generated scenes: held-out instances (test) or never trained categories (open)")  # fmt: skip
     add("--scale", choices=SCALES, default="table", help="tabletops or rooms (default: table)")
     add("--sensor", choices=SENSORS, help="of generated scenes (default: each draws its own)")
-    add("--frame", choices=("optical", "body", "map"), default="optical", help="axes of a folder's clouds")
+    add("--frame", choices=FRAMES, default="optical", help="axes of a folder's clouds")
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--click", action="store_true", help="one click in the middle of each object instead of words")
     asked.add_argument("--no-colour", action="store_true", help="the kind “category” with and without colour")
@@ -146,6 +158,8 @@ def run_targets(request: Request, parts: list[str], folder: Path, real: Path) ->
     """
     check_folder(folder)
     if "real" in parts and not real.is_dir():
+        if len(parts) == 1:
+            raise SegPointError(f"there are no real scans at {real}: give their folder with --real")
         print(f"left out: there are no real scans at {real} (--real)")
         parts = [part for part in parts if part != "real"]
     segmenter, bundle = _load(request.bundle)

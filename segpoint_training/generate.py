@@ -13,16 +13,12 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from segpoint.errors import SegPointError
 from segpoint.files import check_folder, check_target
+from segpoint_training.config import SENSORS, DataConfig, TrainConfig
+from segpoint_training.scenes.request import SceneRequest, draw_scale
 
-if TYPE_CHECKING:
-    from segpoint_training.config import TrainConfig
-    from segpoint_training.scenes.request import SceneRequest
-
-SENSORS = ("kinect", "realsense", "stereo", "lidar", "map")
 SHOWN = 24  # scenes on a preview
 _DEFAULTS = {"scenes": 10, "seed": 0, "split": "test", "scale": "table", "sensor": None}
 
@@ -30,11 +26,7 @@ _DEFAULTS = {"scenes": 10, "seed": 0, "split": "test", "scale": "table", "sensor
 def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     _check(args)
-    config = None
-    if args.config:
-        from segpoint_training.config import TrainConfig
-
-        config = TrainConfig.load(args.config)
+    config = TrainConfig.load(args.config) if args.config else None
     requests = config.data.requests("train") if config else _requests(args)
     if args.out:
         from segpoint_training.scenes.folder import write_folder
@@ -74,7 +66,7 @@ def _check(args: argparse.Namespace) -> None:
     """Everything that can be told before the first scene; fills in the defaults."""
     if not (args.out or args.shards or args.preview):
         raise SegPointError("nothing to write: give --out FOLDER, --shards FOLDER or --preview FILE")
-    if bool(args.shards) > bool(args.config):
+    if args.shards and not args.config:
         raise SegPointError("--shards needs --config YAML, which says what to train on")
     given = [f"--{name}" for name in _DEFAULTS if getattr(args, name) is not None]
     if args.config and (given or args.out):
@@ -105,9 +97,6 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _requests(args: argparse.Namespace) -> list[SceneRequest]:
-    from segpoint_training.config import DataConfig
-    from segpoint_training.scenes.request import SceneRequest, draw_scale
-
     seeds = range(args.seed, args.seed + args.scenes)
     rooms = {"table": 0.0, "room": 1.0, "mix": DataConfig.rooms}[args.scale]
     return [SceneRequest(seed, args.split, draw_scale(seed, rooms), args.sensor) for seed in seeds]

@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class LabelledCloud:
+class LabelledScan:
     """A cloud in metres, its objects, and what is asked about it. ``width * height == M``; height 1: not organised."""
 
     name: str
@@ -62,15 +62,15 @@ class LabelledSet:
 
     count: int
     description: dict[str, Any]
-    load: Callable[[int], LabelledCloud]
+    load: Callable[[int], LabelledScan]
 
-    def __iter__(self) -> Iterator[LabelledCloud]:
+    def __iter__(self) -> Iterator[LabelledScan]:
         return map(self.load, range(self.count))
 
     def __len__(self) -> int:
         return self.count
 
-    def asked(self, *views: Callable[[LabelledCloud], LabelledCloud]) -> LabelledSet:
+    def asked(self, *views: Callable[[LabelledScan], LabelledScan]) -> LabelledSet:
         """Every cloud once for each of ``views``, which change what is asked about it or what is seen of it."""
         load = lru_cache(maxsize=1)(self.load)
         return LabelledSet(
@@ -81,12 +81,12 @@ class LabelledSet:
 # --- what is asked about a cloud ----------------------------------------------------------------------------------
 
 
-def words(cloud: LabelledCloud) -> LabelledCloud:
+def words(cloud: LabelledScan) -> LabelledScan:
     """The cloud's own instructions."""
     return cloud
 
 
-def clicks(cloud: LabelledCloud) -> LabelledCloud:
+def clicks(cloud: LabelledScan) -> LabelledScan:
     """One click in the middle of each thing and no words; nothing else."""
     questions = []
     for thing in cloud.things:
@@ -96,18 +96,18 @@ def clicks(cloud: LabelledCloud) -> LabelledCloud:
     return replace(cloud, questions=tuple(questions))
 
 
-def words_and_clicks(cloud: LabelledCloud) -> LabelledCloud:
+def words_and_clicks(cloud: LabelledScan) -> LabelledScan:
     """The cloud's own instructions, then `clicks`."""
     return replace(cloud, questions=cloud.questions + clicks(cloud).questions)
 
 
-def category_words(cloud: LabelledCloud) -> LabelledCloud:
+def category_words(cloud: LabelledScan) -> LabelledScan:
     """Its instructions of the kind "category", where the sensor sees colours; otherwise nothing."""
     sees = cloud.rgb is not None and cloud.sensor not in _GREY
     return replace(cloud, questions=tuple(q for q in cloud.questions if sees and q.kind == "category"))
 
 
-def without_colour(cloud: LabelledCloud) -> LabelledCloud:
+def without_colour(cloud: LabelledScan) -> LabelledScan:
     """`category_words` of the same cloud, its colour taken away."""
     questions = tuple(replace(q, task="no colour") for q in category_words(cloud).questions)
     return replace(cloud, rgb=None, questions=questions)
@@ -132,7 +132,7 @@ def generated_set(
     """
     from segpoint_training.scenes.generate import generate_scene
 
-    def load(index: int) -> LabelledCloud:
+    def load(index: int) -> LabelledScan:
         scene = generate_scene(first_seed + index, split, sensor, scale=scale)
         return labelled_scene(scene, split)
 
@@ -146,7 +146,7 @@ def generated_set(
     return LabelledSet(scenes, description, load)
 
 
-def labelled_scene(scene: Scene, split: str) -> LabelledCloud:
+def labelled_scene(scene: Scene, split: str) -> LabelledScan:
     """A generated scene as a labelled cloud; see `generated_set` for what is asked."""
     from segpoint_training.scenes.categories import HELD_OUT
 
@@ -156,7 +156,7 @@ def labelled_scene(scene: Scene, split: str) -> LabelledCloud:
         for said in scene.instructions
         if split != "open" or (said.targets and all(categories[i] in HELD_OUT for i in said.targets))
     ]
-    return LabelledCloud(
+    return LabelledScan(
         name=f"{scene.scale}_{split}_{scene.seed:06d}_{scene.sensor}",
         xyz=scene.xyz,
         rgb=scene.rgb,
@@ -200,7 +200,7 @@ def folder_set(
         rows_of.setdefault(row["file"], []).append(row)
     names = list(rows_of)[:scenes]
 
-    def load(index: int) -> LabelledCloud:
+    def load(index: int) -> LabelledScan:
         name = names[index]
         points = read_points(folder / name)
         if points.label is None:
@@ -211,7 +211,7 @@ def folder_set(
         )
         ids, counts = np.unique(instance[np.isfinite(points.xyz).all(axis=1)], return_counts=True)
         things = tuple(int(i) for i, n in zip(ids, counts, strict=True) if i > 1 and n >= FEWEST_POINTS)
-        return LabelledCloud(
+        return LabelledScan(
             name, points.xyz, points.rgb, points.width, points.height, questions, frame, scale,
             instance=instance, things=things,
         )  # fmt: skip

@@ -58,7 +58,7 @@ def plan(config: str, run: Path, device: str, start: str | None, real: str | Non
         (*_SEGPOINT, "setup"),
         (*_SEGPOINT, "generate", "--shards", str(run / "shards"), "--config", config),
         (*train, "--from", start) if start else train,
-        ("-m", "segpoint_training.calibrate", str(run), bundle),
+        ("-m", "segpoint_training.calibrate", bundle),
         (*evaluate, "--real", real) if real else evaluate,
     ]
 

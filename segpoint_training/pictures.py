@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from segpoint_training.labelled import LabelledCloud, Question
+from segpoint_training.labelled import LabelledScan, Question
 from segpoint_training.metrics import outcome
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Entry:
     """One answer and its IoU."""
 
     score: float
-    cloud: LabelledCloud
+    cloud: LabelledScan
     question: Question
     answer: Segmentation
 
@@ -39,7 +39,7 @@ class Worst:
         self._count = count
         self.kept: list[Entry] = []
 
-    def __call__(self, cloud: LabelledCloud, question: Question, answer: Segmentation, score: float) -> None:
+    def __call__(self, cloud: LabelledScan, question: Question, answer: Segmentation, score: float) -> None:
         self.kept.append(Entry(score, cloud, question, answer))
         of_cloud: Counter[str] = Counter()
         ranked = []

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: JSON that says what was measured with what."""
+"""What an evaluation leaves behind: JSON that says what was measured with what, and the words for what it says."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         lines = ",\n".join(json.dumps(without_nan(item), ensure_ascii=False) for item in record["items"])
         text = f'{text[:-2]},\n "items": [\n{lines}\n ]\n}}'
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def describe(record: dict[str, Any]) -> str:
+    """The data that a record is of, in words: "generated, split test, scale room, sensor lidar"."""
+    return ", ".join(
+        [record["data"], *(f"{name} {record[name]}" for name in ("split", "scale", "sensor") if name in record)]
+    )
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage with one decimal; a dash for NaN or None."""
+    return "–" if value is None or value != value else f"{100 * value:.1f}"
 
 
 def without_nan(value: Any) -> Any:

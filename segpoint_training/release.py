@@ -1,7 +1,7 @@
 """From a finished run to a bundle: weights, config, model card.
 
-    python -m segpoint_training.release runs/tabletop models/segpoint-tabletop \
-        --figures docs/results/generated.json docs/results/real.json
+    python -m segpoint_training.release runs/default models/segpoint-tabletop \
+        --figures docs/results/tables.json docs/results/rooms.json docs/results/real.json
 
 Weights are the stages' averaged ones, as float16 (BatchNorm statistics float32). The card's figures come from the JSON
 that ``segpoint evaluate --json`` wrote, and only from there.
@@ -24,6 +24,8 @@ from segpoint.errors import SegPointError
 from segpoint.segmenter import WEIGHTS
 from segpoint_training.checkpoints import averaged_state
 from segpoint_training.config import TrainConfig
+from segpoint_training.markdown import record_markdown
+from segpoint_training.records import describe
 
 _STATISTICS = ("running_mean", "running_var", "kernel_points")  # small, and float16 would cost accuracy
 
@@ -47,6 +49,7 @@ def write_card(run: Path, bundle: Path, figures: Sequence[Path]) -> None:
         sha256=_sha256(bundle / WEIGHTS),
         size=f"{(bundle / WEIGHTS).stat().st_size / 1e6:.1f} MB",
         parts=_parts_table(load_file(bundle / WEIGHTS)),
+        start=_start(log),
         training=_training_table(log),
         figures="\n\n".join(_figures(record) for record in records) or "Not measured yet.",
     )
@@ -82,22 +85,22 @@ def _training_table(log: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+def _start(log: list[dict[str, Any]]) -> str:
+    """What stage 1 began with, where that was not chance (``--from``)."""
+    starts = [line["start"] for line in log if "start" in line]  # stage 1's comes first
+    if not starts:
+        return ""
+    fresh = ", ".join(f"`{name}`" for name in starts[0]["fresh"])
+    return f"Stage 1 began with {starts[0]['loaded']} tensors of an earlier run (`--from`); fresh were {fresh}. "
+
+
 def _figures(record: dict[str, Any]) -> str:
-    """One evaluation as a Markdown table, the references beside ours."""
-    names = list(record["references"])
-    head = ["kind", "n", "mIoU", "Acc@0.25", "Acc@0.5", *(f"{name}: mIoU" for name in names)]
-    rows = [
-        f"**{record['data']}**, {record['clouds']} clouds, {record['questions']} instructions "
-        f"(weights `{record['bundle_sha256'][:12]}`, code `{(record['git_commit'] or 'none')[:13]}`)\n",
-        "| " + " | ".join(head) + " |",
-        "|---" * len(head) + "|",
-    ]
-    for kind, ours in record["measures"].items():
-        others = [record["references"][name][kind]["miou"] for name in names]
-        values = [ours["miou"], ours["acc25"], ours["acc50"], *others]
-        cells = ["–" if v is None else f"{100 * v:.1f}" for v in values]
-        rows.append("| " + " | ".join([kind, str(ours["count"]), *cells]) + " |")
-    return "\n".join(rows)
+    """One evaluation in Markdown, with what was measured."""
+    clouds = record["semantic"]["clouds"] if "semantic" in record else record["clouds"]
+    return (
+        f"**{describe(record)}**, {clouds} clouds (weights `{record['bundle_sha256'][:12]}`, code "
+        f"`{(record['git_commit'] or 'none')[:13]}`)\n\n{record_markdown(record)}"
+    )
 
 
 def _sha256(path: Path) -> str:
@@ -108,26 +111,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m segpoint_training.release", description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("bundle", type=Path, help="the bundle to write, or to write the card of")
-    parser.add_argument("--figures", type=Path, nargs="*", default=[], help="JSON files of `segpoint evaluate --json`")
+    parser.add_argument(
+        "--figures", type=Path, nargs="*", default=[], help="JSON files of `segpoint evaluate`, for the card alone"
+    )
     args = parser.parse_args(argv)
     missing = [str(path) for path in (args.run / "config.yaml", *args.figures) if not path.is_file()]
     if missing:
         raise SegPointError(f"not found: {', '.join(missing)}")
-    if not args.figures:
+    if args.figures:
+        write_card(args.run, args.bundle, args.figures)
+    else:
         write_bundle(TrainConfig.load(args.run / "config.yaml"), args.run, args.bundle)
-    write_card(args.run, args.bundle, args.figures)
     return 0
 
 
 _CARD = """# segpoint-tabletop
 
-The small SegPoint that ships: a cloud of a table and a sentence in, the points that the sentence means out. Needs
-SmolLM2-135M-Instruct beside it (`segpoint setup`); runs on two CPU cores.
+The small SegPoint that ships: a cloud of a table or a room and a sentence, a click or a box in, the points that are
+meant out. Needs SmolLM2-135M-Instruct beside it (`segpoint setup`); runs on two CPU cores.
 
 - `model.safetensors`: {size}, sha256 `{sha256}`
-- Trained only on generated tabletop scenes (`segpoint_training/scenes`), from random weights. No real scan and no
-  published checkpoint was used. Base LLM: SmolLM2-135M-Instruct (Apache-2.0), frozen, with LoRA.
-- Meant for tabletops 0.4 to 1.5 m from a depth camera with colour. Not for rooms, LiDAR or streets.
+- Trained only on generated scenes (`segpoint_training/scenes`). No real scan and no published checkpoint was used. Base
+  LLM: SmolLM2-135M-Instruct (Apache-2.0), frozen, with LoRA.
+- Meant for tabletops 0.4 to 1.5 m from a depth camera, and, less well, for rooms (camera, LiDAR, map). Not for streets.
 
 ## How it was made
 
@@ -135,8 +141,9 @@ SmolLM2-135M-Instruct beside it (`segpoint setup`); runs on two CPU cores.
 segpoint train config/training/segpoint_default.yaml --run runs/default --bundle models/segpoint-tabletop
 ```
 
-The seed and every setting are in `training.yaml`. Weights are the run's moving averages; `presence_weight` comes from
-`python -m segpoint_training.calibrate`. What was tried, and what did not work, is in `docs/lab-book.md`.
+{start}The seed and every setting are in `training.yaml`. Weights are the run's moving averages; `mask_threshold` and
+`presence_weight` come from `python -m segpoint_training.calibrate`. What was tried, and what did not work, is in
+`docs/lab-book.md`.
 
 {training}
 

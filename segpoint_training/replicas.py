@@ -1,6 +1,6 @@
 """Several processes that train one model, each on its share of every batch.
 
-    torchrun --nproc-per-node 2 -m segpoint_training.train CONFIG --run RUN
+    torchrun --nproc-per-node 2 -m -- segpoint_training.train CONFIG --run RUN
 
 On a CPU this nearly doubles the speed of training on two cores: most of the network's operations are too small to be
 worth two threads. Each process computes the gradients of its own scenes; their mean is what all of them step with, so

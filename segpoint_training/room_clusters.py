@@ -1,14 +1,13 @@
 """The things in a room by geometry alone: floor and walls out, what remains in groups. See `baselines`.
 
-As there, the plane search is its own, so that a change of the model's preparation does not move the reference rows.
+As for tables, the plane search is its own: a change of the model's preparation must not move the reference rows.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from segpoint.instances import clusters
-from segpoint_training.baselines import depth_tolerance
+from segpoint_training.table_clusters import depth_tolerance, large_clusters
 
 _UP = {"optical": (0.0, -1.0, 0.0), "body": (0.0, 0.0, 1.0), "map": (0.0, 0.0, 1.0)}  # with the sensor held level
 _TILT = {"optical": 60.0, "body": 30.0, "map": 10.0}  # degrees that the floor may lean from that
@@ -17,7 +16,6 @@ _HYPOTHESES = 400
 _BELOW = 0.03  # share of points that noise may put under the floor
 _CEILING = 2.2  # metres above the floor; what hangs there is no furniture
 _WALL_SHARE, _WALL_HEIGHT, _WALL_THICKNESS, _MOST_WALLS = 0.06, 1.2, 0.06, 6
-_CLUSTER_SHARE = 1.5e-3  # of the cloud's valid points: smaller clusters are noise
 
 
 def room_clusters(xyz: np.ndarray, frame: str) -> list[np.ndarray]:
@@ -41,9 +39,7 @@ def room_clusters(xyz: np.ndarray, frame: str) -> list[np.ndarray]:
     standing = standing[~_on_walls(plan, height[standing], _WALL_SHARE * len(valid))]
     if len(standing) == 0:
         return []
-    smallest = max(30, int(_CLUSTER_SHARE * len(valid)))
-    groups = clusters(points[standing], _GAP[frame])
-    return [valid[standing[group]] for group in groups if len(group) >= smallest]
+    return [valid[standing[group]] for group in large_clusters(points[standing], _GAP[frame], len(valid))]
 
 
 def find_floor(points: np.ndarray, tolerance: np.ndarray, frame: str) -> tuple[np.ndarray, float] | None:

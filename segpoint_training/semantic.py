@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segpoint.errors import SegPointError
-from segpoint_training.baselines import tabletop_clusters
-from segpoint_training.labelled import FEWEST_POINTS, LabelledCloud, LabelledSet
+from segpoint_training.baselines import geometric_clusters
+from segpoint_training.labelled import FEWEST_POINTS, LabelledScan, LabelledSet
 from segpoint_training.metrics import SemanticMeasure
-from segpoint_training.room_clusters import room_clusters
 
 if TYPE_CHECKING:
     from segpoint.segmenter import Segmenter
@@ -78,7 +77,7 @@ def evaluate_semantic(segmenter: Segmenter, data: LabelledSet) -> SemanticResult
     return result
 
 
-def _points_per_class(clouds: list[LabelledCloud], known: tuple[str, ...]) -> dict[str, int]:
+def _points_per_class(clouds: list[LabelledScan], known: tuple[str, ...]) -> dict[str, int]:
     """Points of each known class that occurs in the set, most first."""
     points: dict[str, int] = {}
     for cloud in clouds:
@@ -91,7 +90,7 @@ def _points_per_class(clouds: list[LabelledCloud], known: tuple[str, ...]) -> di
     return dict(sorted(often, key=lambda entry: -entry[1]))
 
 
-def _truth(cloud: LabelledCloud, classes: list[str]) -> np.ndarray:
+def _truth(cloud: LabelledScan, classes: list[str]) -> np.ndarray:
     """(M,) the class of each point, -1 where it does not count."""
     of_id = np.full(1 + max(cloud.categories, default=0), -1)
     for id, name in cloud.categories.items():
@@ -101,14 +100,13 @@ def _truth(cloud: LabelledCloud, classes: list[str]) -> np.ndarray:
 
 
 def _reference_labels(
-    cloud: LabelledCloud, truth: np.ndarray, classes: list[str], rng: np.random.Generator
+    cloud: LabelledScan, truth: np.ndarray, classes: list[str], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """(M,) class per point of each of SEMANTIC_REFERENCES."""
     carrier = cloud.categories.get(_CARRIER)
     base = np.full(len(truth), classes.index(carrier) if carrier in classes else -1)
     chance, best = base.copy(), base.copy()
-    things = room_clusters(cloud.xyz, cloud.frame) if cloud.scale == "room" else tabletop_clusters(cloud.xyz)
-    for indices in things:
+    for indices in geometric_clusters(cloud.xyz, cloud.frame, cloud.scale):
         chance[indices] = rng.integers(len(classes))
         seen = truth[indices][truth[indices] >= 0]
         best[indices] = np.bincount(seen).argmax() if len(seen) else -1

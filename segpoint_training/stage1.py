@@ -127,7 +127,8 @@ def run_stage1(
         trainer = build_trainer(config, run, train, held_out).to(watch.device)
     trainer.states.device = watch.device
     if watch.start:
-        watch.log(start=dataclasses.asdict(fill({"trainer": trainer}, watch.start)))
+        start = {name: value for name, value in watch.start.items() if name.startswith("trainer.")}
+        watch.log(start=dataclasses.asdict(fill({"trainer": trainer}, start)))
     stage = config.stage1
     batches = Batches(
         train,

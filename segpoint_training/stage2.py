@@ -6,6 +6,7 @@ All questions about a scene share one packed pass over its points.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -28,6 +29,7 @@ from segpoint_training.shards import LabelledCloud
 from segpoint_training.stage1 import mask_losses, presence_loss, question_states, weighted
 from segpoint_training.train import Stage, Watch, fit
 from segpoint_training.validation import validate
+from segpoint_training.warm_start import fill
 
 VALIDATED = 8  # held-out clouds: each answer is decoded, so a look costs seconds a cloud
 
@@ -115,6 +117,9 @@ def run_stage2(
     first = averaged_state(run / "stage1")
     trainer.network.load_state_dict(part_of(first, "trainer.network."))
     language.project.load_state_dict(part_of(first, "trainer.project."))
+    said = {name: value for name, value in (watch.start or {}).items() if name.startswith("language.")}
+    if said:
+        watch.log(start=dataclasses.asdict(fill({"language": Trained(language)}, said)))
     if trainer.network.reader is not None:
         # The reader has learnt to choose without ŷ_seg: γ adds nothing at first, and then what it can.
         for parameter in trainer.network.gamma[2].parameters():

@@ -11,20 +11,16 @@ from rich.table import Table
 from segpoint_training.answers import Evaluation, colour_loss
 from segpoint_training.baselines import REFERENCES
 from segpoint_training.metrics import FEWEST_CLOUDS, summary
+from segpoint_training.records import describe, percent
 from segpoint_training.semantic import SemanticResult
 
 _TITLES = {"words": "instructions", "click": "one click each, no words", "no colour": "the same, colour removed"}
 
 
-def percent(value: float | None) -> str:
-    """A share as a percentage with one decimal; a dash for NaN or None."""
-    return "–" if value is None or value != value else f"{100 * value:.1f}"
-
-
 def print_tables(evaluation: Evaluation, record: dict[str, Any]) -> None:
     """For each task: ours per kind beside the references' mIoU, everyone's overall figures, what became of them."""
     console = Console(width=110)
-    console.print(f"{_data(record)}: {record['clouds']} clouds, in percent", highlight=False)
+    console.print(f"{escape(describe(record))}: {record['clouds']} clouds, in percent", highlight=False)
     for task in evaluation.tasks:
         _print_task(console, task, evaluation.only(task=task))
     if "no colour" in evaluation.tasks:
@@ -36,11 +32,6 @@ def print_tables(evaluation: Evaluation, record: dict[str, Any]) -> None:
         )
     for told in evaluation.refused:
         console.print(f"Refused, counted as nothing found: {escape(told)}", highlight=False, soft_wrap=True)
-
-
-def _data(record: dict[str, Any]) -> str:
-    what = [record["data"], *(f"{name} {record[name]}" for name in ("split", "scale", "sensor") if name in record)]
-    return escape(", ".join(what))
 
 
 def _print_task(console: Console, task: str, evaluation: Evaluation) -> None:
@@ -95,7 +86,7 @@ def _verdict(evaluation: Evaluation) -> str:
 def print_semantic(result: SemanticResult, record: dict[str, Any]) -> None:
     """IoU per class, and the mean over classes beside the references'."""
     console = Console(width=110)
-    table = Table(title=f"{_data(record)}: {result.clouds} clouds, every class that occurs was asked")
+    table = Table(title=f"{escape(describe(record))}: {result.clouds} clouds, every class that occurs was asked")
     for column in ("class", "points", "IoU", *result.references):
         table.add_column(column, justify="left" if column == "class" else "right")
     per_class = result.ours.per_class()

@@ -21,10 +21,11 @@ from segpoint_training.labelled import (
     words,
     words_and_clicks,
 )
+from segpoint_training.markdown import record_markdown, with_section
 from segpoint_training.pictures import Worst
-from segpoint_training.records import provenance, write_record
+from segpoint_training.records import percent, provenance, write_record
 from segpoint_training.semantic import evaluate_semantic
-from segpoint_training.tables import percent, print_semantic, print_tables
+from segpoint_training.tables import print_semantic, print_tables
 
 if TYPE_CHECKING:
     from segpoint.segmenter import Segmenter
@@ -45,13 +46,13 @@ _DRAWN = {"tables", "open", "open-rooms", "rooms"}
 
 @dataclass(frozen=True)
 class Target:
-    """One figure and what it should reach; ``part`` and ``task`` say where it stands (`_read`)."""
+    """One figure and what it should reach; ``part`` and ``task`` say where it stands (`read_figure`)."""
 
     what: str
     part: str
     task: str  # one of labelled.TASKS, "semantic" or "colour"
     group: str  # row of the measures
-    measure: str  # "miou" or "acc50"
+    measure: str  # "miou", "acc50" or, of colour, "lost"
     goal: float
 
 
@@ -135,13 +136,11 @@ def write_targets(folder: Path) -> None:
     """The section between the markers of ``folder``.md (docs/results → docs/results.md), from the folder's JSON."""
     files = {part: folder / f"{part}.json" for part in PARTS}
     records = {part: json.loads(path.read_text("utf-8")) for part, path in files.items() if path.is_file()}
-    section = f"{BEGIN}\n{targets_markdown(records)}\n{END}"
     page = folder.with_name(folder.name + ".md")
-    text = page.read_text("utf-8") if page.is_file() else f"# Results\n\n## Targets\n\n{BEGIN}\n{END}\n"
-    if BEGIN not in text or END not in text:
-        text = f"{text.rstrip()}\n\n## Targets\n\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN, 1)
-    page.write_text(before + section + rest.split(END, 1)[1], encoding="utf-8")
+    text = page.read_text("utf-8") if page.is_file() else "# Results\n"
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n## Targets\n"
+    page.write_text(with_section(text, BEGIN, END, targets_markdown(records)), encoding="utf-8")
 
 
 def targets_markdown(records: dict[str, dict[str, Any]]) -> str:
@@ -157,7 +156,7 @@ def targets_markdown(records: dict[str, dict[str, Any]]) -> str:
         reached = _reached(figure.value, target)
         references = ", ".join(f"{name} {percent(value)}" for name, value in figure.references.items())
         rows.append(f"| {target.what} | {figure.count} | {percent(figure.value)} | {goal} | {reached} | {references} |")
-    parts = [_part_markdown(part, record) for part, record in records.items()]
+    parts = [f"**{part}**\n\n{record_markdown(record)}" for part, record in records.items()]
     made = ["| part | data | clouds | bundle | weights and config | commit |", "|---|---|---:|---|---|---|"]
     made += [_made(part, record) for part, record in records.items()]
     note = (
@@ -198,24 +197,3 @@ def _made(part: str, record: dict[str, Any]) -> str:
         data, clouds = f"{record['data']}/", len(record["files"])
     commit = (record["git_commit"] or "none")[:13]
     return f"| {part} | {data} | {clouds} | {record['bundle']} | `{record['bundle_sha256'][:12]}` | `{commit}` |"
-
-
-def _part_markdown(part: str, record: dict[str, Any]) -> str:
-    if "semantic" in record:
-        classes = sorted(record["semantic"]["classes"].items(), key=lambda entry: -(entry[1]["iou"] or 0.0))
-        return f"**{part}**, IoU: " + ", ".join(f"{name} {percent(row['iou'])}" for name, row in classes) + "."
-    names = list(record["references"])
-    rows = [
-        f"**{part}**\n",
-        "| " + " | ".join(["kind", "n", "mIoU", "Acc@0.25", "Acc@0.5", *(f"{name}: mIoU" for name in names)]) + " |",
-        "|---" + "|---:" * (4 + len(names)) + "|",
-    ]
-    for kind, ours in record["measures"].items():
-        others = [record["references"][name][kind]["miou"] for name in names]
-        figures = [percent(value) for value in (ours["miou"], ours["acc25"], ours["acc50"], *others)]
-        rows.append("| " + " | ".join([kind, str(ours["count"]), *figures]) + " |")
-    for sensor, ours in record["sensors"].items():
-        figures = [percent(ours[name]) for name in ("miou", "acc25", "acc50")] + [""] * len(names)
-        rows.append("| " + " | ".join([f"{sensor}, with target", str(ours["count"]), *figures]) + " |")
-    outcomes = ", ".join(f"{name} {count}" for name, count in record["outcomes"].items())
-    return "\n".join(rows) + f"\n\nAnswers: {outcomes}."

@@ -13,7 +13,11 @@ from segpoint.errors import SegPointError
 from segpoint.segmenter import WEIGHTS
 from segpoint_training.checkpoints import Stateful, averaged_state, flat_state, load_flat
 
-_RUN_NAMES = {"network.": "trainer.network.", "language.project.": "trainer.project."}  # of a bundle's tensors
+_RUN_NAMES = {  # a bundle's names → ours; the first that fits
+    "network.": "trainer.network.",
+    "language.project.": "trainer.project.",
+    "language.": "language.",
+}
 
 
 @dataclass(frozen=True)
@@ -29,19 +33,24 @@ class Start:
 
 
 def initial_state(path: str | Path) -> dict[str, Tensor]:
-    """Stage 1's weights by their names in its checkpoint ("trainer.network.gem.…"), from the folder of a run, of its
-    stage 1, or of a bundle; averaged ones, float32 or as the bundle narrows them. Raises SegPointError elsewhere."""
+    """Weights to begin with, from the folder of a run, of its stage 1, or of a bundle: stage 1's by their names in its
+    checkpoint ("trainer.network.gem.…"), and where the language model was trained, too, "language.…" without its
+    projection, which stage 1 trains. Averaged ones, float32 or as the bundle narrows them. Raises SegPointError
+    elsewhere."""
     folder = Path(path)
     for stage1 in (folder / "stage1", folder):
         if (stage1 / "state.safetensors").is_file():
-            return averaged_state(stage1)
+            state = averaged_state(stage1)
+            if (stage1.parent / "stage2" / "state.safetensors").is_file():
+                said = averaged_state(stage1.parent / "stage2")
+                state |= {n: v for n, v in said.items() if n.startswith("language.") and ".project." not in n}
+            return state
     if not (folder / WEIGHTS).is_file():
         raise SegPointError(f"nothing to start from at {folder}: give the folder of a run with a stage 1, or a bundle")
     state = {}
     for name, value in load_file(folder / WEIGHTS).items():
-        for ours, theirs in _RUN_NAMES.items():
-            if name.startswith(ours):
-                state[theirs + name.removeprefix(ours)] = value
+        ours = next(prefix for prefix in _RUN_NAMES if name.startswith(prefix))
+        state[_RUN_NAMES[ours] + name.removeprefix(ours)] = value
     return state
 
 

@@ -28,8 +28,9 @@ from segpoint_training.ablation_config import (
     AblationConfig,
     run_name,
 )
-from segpoint_training.ablation_report import noise, section, spread, table, verdict, with_section, write_report
+from segpoint_training.ablation_report import BEGIN, END, noise, section, spread, table, verdict, write_report
 from segpoint_training.config import DataConfig, SensorShares, StageConfig
+from segpoint_training.markdown import with_section
 from segpoint_training.questions import QuestionStates
 from segpoint_training.stage1 import Words
 
@@ -215,6 +216,6 @@ def test_the_report_leaves_the_rest_of_the_file_alone(results: dict, tmp_path: P
     assert path.read_text() == once and "obsolete" not in once and once.endswith("<!-- /ablation -->\n\n## After\n")
     assert once.startswith("# Results\n\n## Targets\n\nmine\n\n<!-- ablation -->\n## Ablation\n")
     assert (path.parent / "results" / "ablation.png").stat().st_size > 1000
-    assert with_section("# Results\n", "new") == "# Results\n\n<!-- ablation -->\nnew\n<!-- /ablation -->\n"
+    assert with_section("# Results\n", BEGIN, END, "new") == "# Results\n\n<!-- ablation -->\nnew\n<!-- /ablation -->\n"
     with pytest.raises(SegPointError, match="only one of its markers"):
-        with_section("<!-- ablation -->", "new")
+        with_section("<!-- ablation -->", BEGIN, END, "new")

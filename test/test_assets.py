@@ -263,10 +263,10 @@ def test_every_installed_model_is_fit_for_use(here):
                 middle = (mesh.vertices.min(0) + mesh.vertices.max(0)) / 2
                 np.testing.assert_allclose([*middle[:2], mesh.vertices[:, 2].min()], 0, atol=2e-3)
                 assert all((skin.texture >= 0).all() and (skin.texture <= 1).all() for skin in model.surface.skins)
-    start = time.perf_counter()
+    start = time.process_time()  # others may hold the processor
     for _ in range(50):
         assets.load_asset("chair", 0, "train", rng)
-    assert (time.perf_counter() - start) / 50 < 0.02
+    assert (time.process_time() - start) / 50 < 0.02
 
 
 def test_scale_picks_by_size(here):

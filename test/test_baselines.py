@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 
 from segpoint.files import read_points
-from segpoint_training.baselines import (
-    REFERENCES,
-    depth_tolerance,
-    dominant_plane,
-    nearest_cluster,
-    references,
-    tabletop_clusters,
-)
+from segpoint_training.baselines import REFERENCES, geometric_clusters, nearest_cluster, references
 from segpoint_training.labelled import folder_set, merge_parts
 from segpoint_training.metrics import summary
 from segpoint_training.room_clusters import room_clusters
+from segpoint_training.table_clusters import depth_tolerance, dominant_plane, tabletop_clusters
 
 
 def table_with_boxes(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +118,14 @@ def test_no_floor_gives_no_furniture():
     assert room_clusters(np.full((50, 3), 1.0), "map") == []
     wall = np.random.default_rng(0).uniform((0, 2, 0), (3, 2, 2.5), (2000, 3))
     assert room_clusters(wall, "body") == []
+
+
+def test_rooms_and_tables_are_taken_apart_in_their_own_way():
+    for (xyz, ids), scale, frame in ((room(), "room", "map"), (table_with_boxes(), "table", "optical")):
+        found = geometric_clusters(xyz, frame, scale)
+        expected = room_clusters(xyz, frame) if scale == "room" else tabletop_clusters(xyz)
+        assert len(found) == len(expected) == 2 and len(ids) == len(xyz)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_references_without_truth_or_clusters():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from segpoint.cloud import Cloud
-from segpoint_training.calibrate import BIASES, THRESHOLDS, best_threshold, best_weight, served, threshold_ious
+from segpoint.errors import SegPointError
+from segpoint_training.calibrate import BIASES, THRESHOLDS, best_threshold, best_weight, main, served, threshold_ious
 
 
 def test_iou_on_voxels_is_that_of_the_raw_points():
@@ -19,6 +20,11 @@ def test_iou_on_voxels_is_that_of_the_raw_points():
     assert ious == pytest.approx(list(by_hand.values()))
     nothing = threshold_ious(cloud, np.zeros(4, np.float32), np.zeros(7, bool))
     assert nothing == [1.0] * len(THRESHOLDS)
+
+
+def test_no_scenes_are_told_before_the_model_is_loaded():
+    with pytest.raises(SegPointError, match="--scenes"):
+        main(["nowhere", "--scenes", "0"])
 
 
 def test_threshold_goes_by_answers_with_a_target():

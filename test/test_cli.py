@@ -112,7 +112,17 @@ def test_public_names() -> None:
         _ = segpoint.nothing
 
 
-@pytest.mark.parametrize("words", [(), ("fly",), ("segment",), ("segment", "a.pcd", "mug", "--frame", "moon")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("fly",),
+        ("segment",),
+        ("segment", "a.pcd", "mug", "--frame", "moon"),
+        ("segment", "a.pcd", "mug", "too much"),
+        ("segment", "a.pcd", "--lick", "mug"),
+    ],
+)
 def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(list(words))
@@ -257,6 +267,58 @@ def test_recorded_scene(answered: Callable[..., str], shared: Path, bundle: Path
     told = json.loads(answered("segment", str(shared / "real" / "learn1.pcd"), "the green box", "--json"))
     assert told["points"] == 640 * 480
     assert told["target_points"] >= sum(target["points"] for target in told["targets"])
+
+
+class Listener:
+    """In place of a model: keeps what it is asked and finds nothing."""
+
+    def segment(self, xyz, instruction, **how):
+        from segpoint.segmenter import Segmentation
+
+        self.asked = (instruction, how["clicks"], how["box"], how["frame"])
+        return Segmentation(np.zeros(len(xyz), bool), np.zeros(len(xyz), np.float32), "There is no mask.", [], {})
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("--click", "-0.05,-0.25,0.9"), ("this", [[-0.05, -0.25, 0.9]], None, "optical")),
+        (("that", "--click=1,2,3", "--click", "-1,2,3"), ("that", [[1, 2, 3], [-1, 2, 3]], None, "optical")),
+        (("--box", "-.1,-.2,-.3,1,2,3", "--frame", "map"), ("this", None, [-0.1, -0.2, -0.3, 1, 2, 3], "map")),
+        (("--click", "1,2,3", "--box", "0,0,0,4,4,4", "it"), ("it", [[1, 2, 3]], [0, 0, 0, 4, 4, 4], "optical")),
+    ],
+)
+def test_clicks_and_boxes_are_passed_on(
+    answered: Callable[..., str], cloud: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], asked: tuple
+) -> None:
+    from segpoint.segmenter import Segmenter
+
+    model = Listener()
+    monkeypatch.setattr(Segmenter, "from_bundle", lambda *given, **options: model)
+    told = json.loads(answered("segment", cloud, *words, "--json"))
+    assert model.asked == asked
+    assert (told["instruction"], told["clicks"], told["box"], told["frame"]) == asked
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--click", "1,2"), "clicks as (n, 3)"),
+        (("--click", "1,2,3", "--click", "1,2"), "finite coordinates"),
+        (("--click", "nan,0,1"), "finite coordinates"),
+        (("--box", "0,0,0,1,1"), "lowest corner"),
+        (("--box", "0,0,0,1,1,-1"), "lowest corner"),
+    ],
+)
+def test_no_model_for_a_wrong_place(refused: Callable[..., str], cloud: str, words: tuple[str, ...], told: str) -> None:
+    assert told in refused("segment", cloud, *words, "--bundle", "nowhere")
+
+
+def test_a_place_is_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("--click", "here"), ("--box", ""), ("--click",)):
+        with pytest.raises(SystemExit, match="2"):
+            main(["segment", "a.pcd", *words])
+        assert words[0] in capsys.readouterr().err
 
 
 def test_nothing_found_is_an_answer(answered: Callable[..., str], cloud: str, bundle: Path, backbone: Path) -> None:

@@ -129,6 +129,49 @@ def test_infinite_and_huge_values_are_left_out():
     assert (cloud.voxel_of[:20] == -1).all() and (cloud.voxel_of[20:] >= 0).all()
 
 
+def sheet(low, high, count: int) -> np.ndarray:
+    """Points with a millimetre of noise in a box that is flat along one axis, or in none."""
+    rng = np.random.default_rng(count)
+    return (rng.uniform(low, high, (count, 3)) + rng.normal(0, 0.001, (count, 3))).astype(np.float32)
+
+
+def focus_by_part(parts: list[np.ndarray], frame: str) -> list[float]:
+    """Share of each part's points that get the fine voxels."""
+    cloud = prepare(np.concatenate(parts), None, frame, CloudConfig(points=4096))
+    focus = cloud.to_raw(cloud.focus, False)
+    return [float(some.mean()) for some in np.split(focus, np.cumsum([len(part) for part in parts])[:-1])]
+
+
+def test_a_wall_through_the_tables_plane_does_not_widen_the_table():
+    table, thing = sheet((0.6, -0.4, -0.5), (1.2, 0.4, -0.5), 9000), sheet((0.8, 0, -0.5), (0.9, 0.1, -0.3), 1500)
+    wall = sheet((1.22, -0.9, -1.1), (1.22, 0.9, 0.5), 6000)
+    fine = focus_by_part([table, thing, wall], "body")
+    assert fine[0] < 0.1 and fine[1] > 0.9 and fine[2] < 0.05
+
+
+@pytest.mark.parametrize("frame", ["body", "map"])
+def test_the_walls_of_a_room_are_coarse_and_its_furniture_is_fine(frame):
+    up = 0.0 if frame == "map" else -1.2  # the floor; a sensor stands 1.2 m above it
+    floor = sheet((0, -2.5, up), (5, 2.5, up), 9000)
+    walls = [  # inside the floor's outline, which goes on a little through doors
+        sheet((4.9, -2.4, up), (4.9, 2.4, up + 2.5), 5000),
+        sheet((0, -2.4, up), (4.9, -2.4, up + 2.5), 5000),
+        sheet((0, 2.4, up), (4.9, 2.4, up + 2.5), 5000),
+    ]
+    sofa, wardrobe = sheet((2, -1, up), (3, 1, up + 0.8), 4000), sheet((3.2, 1.2, up), (3.8, 2.0, up + 2.0), 3000)
+    fine = focus_by_part([floor, sofa, wardrobe, *walls], frame)
+    assert fine[0] < 0.15 and fine[1] > 0.8 and fine[2] > 0.8 and max(fine[3:]) < 0.2, fine
+
+
+def test_a_map_with_a_ceiling_stands_on_its_floor():
+    floor, ceiling = sheet((0, 0, 0.3), (4, 5, 0.3), 5000), sheet((0, 0, 2.8), (4, 5, 2.8), 9000)
+    bed = sheet((1, 1, 0.3), (3, 2.5, 0.8), 2000)
+    normal, offset = find_support(np.concatenate([floor, ceiling, bed]), viewed=False)
+    assert normal[2] > 0.999 and offset == pytest.approx(0.3, abs=0.02)
+    fine = focus_by_part([floor, ceiling, bed], "map")
+    assert fine[2] > 0.9 and fine[0] < 0.1
+
+
 def test_one_plane_alone_is_a_scene():
     grid = np.stack(np.meshgrid(np.linspace(0.4, 1, 100), np.linspace(-0.4, 0.4, 100)), -1).reshape(-1, 2)
     cloud = prepare(np.column_stack([grid, np.full(len(grid), -0.5)]), None, "body", CONFIG)

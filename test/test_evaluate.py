@@ -291,6 +291,8 @@ def test_kinds_are_printed_as_they_are(folder, capsys):
         ["--seed", "-1"], ["--scenes", "0"], ["--json", "."], ["--json", "setup.cfg/a.json"],
         ["--pictures", "setup.cfg"], ["--semantic", "--pictures", "there"], [".", "--semantic"],
         [".", "--split", "open"], ["--all", "--json-folder", "setup.cfg"], ["--all", "--scenes", "0"],
+        ["--sensor", "map"], ["--frame", "body"], ["--all", "--click"], ["--row", "rooms", "--json", "a.json"],
+        ["--row", "real", "--real", "nowhere"],
     ],
 )  # fmt: skip
 def test_bad_targets_are_told_before_the_work(tmp_path, monkeypatch, words):

@@ -15,7 +15,7 @@ from segpoint_training.scenes.intents import INTENTS
 from segpoint_training.scenes.phrasing import TRAIN
 from segpoint_training.scenes.prevalence import TABLE
 from segpoint_training.scenes.scene import Instruction
-from segpoint_training.scenes.vocabulary import main_noun
+from segpoint_training.scenes.vocabulary import kinds, lexicon, main_noun
 
 SCENES = 300
 LOW, HIGH = 0.08, 0.45  # band of the share of zero-targets; over all it is MIX["zero-target"]
@@ -83,6 +83,17 @@ def test_frequent_nouns(written: list[Instruction]) -> None:
     }
     shares = zero_shares(written, lambda i: [n for n, p in patterns.items() if p.search(i.text.lower())], 90)
     assert len(shares) >= 8 and not outside(shares)
+
+
+def test_tables_lack_nothing_that_only_rooms_hold(written: list[Instruction]) -> None:
+    """Behind a table stand chairs and cupboards that nobody labelled; and a word that no table ever has would tell."""
+    on_tables = kinds(", ".join(TABLE))
+    inside = ("table", "TV")  # words of other phrases: "on the table", "TV remote"
+    foreign = [n for n in lexicon("train") if not n.denotes & on_tables and n.word not in inside]
+    assert {"chair", "furniture", "appliance", "seat"} <= {n.word for n in foreign}
+    words = re.compile("|".join(rf"\b{re.escape(w)}\b" for n in foreign for w in (n.word, n.plural)))
+    wishes = {text for intent in INTENTS for text in intent.train}
+    assert not [i.text for i in written if words.search(i.text) and not any(wish in i.text for wish in wishes)]
 
 
 def test_words_of_place_and_colour(written: list[Instruction]) -> None:

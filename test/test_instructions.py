@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from toy_scenes import SIZES, TABLE_TOP, everything_said, phrases, scene_of, thing
 
+from segpoint.errors import SegPointError
 from segpoint_training.scenes.instructions import MIX, write_instructions
 from segpoint_training.scenes.intents import INTENTS
 from segpoint_training.scenes.occlusion import occlusions
@@ -220,6 +221,16 @@ def test_two_coloured_objects_have_no_colour_and_lack_none() -> None:
     assert "white bowl" not in said and "purple bowl" not in said
 
 
+def test_no_object_lacks_a_colour_that_stands_behind_the_table() -> None:
+    scene = scene_of(thing(2, "mug", 0.8, 0.1, "blue"), thing(3, "can", 0.9, -0.2, "white"))
+    behind = np.zeros((200, 3), np.uint8) + np.array([200, 30, 30], np.uint8)
+    red = replace(scene, xyz=np.ones((200, 3), np.float32), rgb=behind, instance=np.zeros(200, np.int32))
+    said, beside_red = (phrases(everything_said(s, times=40)) for s in (scene, red))
+    words = {f"red {word}{end}" for word in ("object", "thing", "item") for end in ("", "s")}
+    assert words & said.keys() and not words & beside_red.keys()
+    assert beside_red["red mug"].targets == ()
+
+
 def test_bad_split() -> None:
-    with pytest.raises(ValueError, match="split"):
+    with pytest.raises(SegPointError, match="split"):
         write_instructions(KITCHEN, np.random.default_rng(0), "validation")

@@ -135,6 +135,40 @@ def test_the_points_matter_to_every_answer(model, points):
     )
 
 
+def told(*counts: int) -> list[torch.Tensor]:
+    """Tokens of clicks and boxes for as many questions."""
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randn(count, 64, generator=generator) for count in counts]
+
+
+@torch.no_grad()
+def test_places_stand_before_their_own_question_alone(model, points):
+    places = told(2, 0, 1, 0)
+    packed = model.forward_many(points, QUESTIONS, ANSWERS, places)
+    plain = model.forward_many(points, QUESTIONS, ANSWERS)
+    for i, (question, answer) in enumerate(zip(QUESTIONS, ANSWERS, strict=True)):
+        alone = model.forward_many(points, [question], [answer], [places[i]])
+        torch.testing.assert_close(packed.question_hidden[i], alone.question_hidden[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(packed.seg_hidden[i], alone.seg_hidden[0], atol=1e-4, rtol=0)
+        assert packed.question_hidden[i].shape == plain.question_hidden[i].shape, "no states of the places themselves"
+        apart = float((packed.question_hidden[i] - plain.question_hidden[i]).abs().max())
+        assert apart > 1e-3 if len(places[i]) else apart < 1e-4
+    torch.testing.assert_close(packed.point_hidden, plain.point_hidden, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_decoding_reads_places_as_training_does(model, points):
+    prefix, (places,) = model.encode_points(points), told(2)
+    plain = model.answer(prefix, QUESTIONS[0])
+    pointed = model.answer(prefix, QUESTIONS[0], places=places)
+    packed = model.forward_many(points, QUESTIONS[:1], ANSWERS[:1], [places])
+    torch.testing.assert_close(pointed.question_hidden, packed.question_hidden[0], atol=1e-4, rtol=0)
+    assert (pointed.question_hidden - plain.question_hidden).abs().max() > 1e-3
+    assert prefix.cache.get_seq_length() == prefix.length
+    with pytest.raises(SegPointError, match="context"):
+        model.answer(prefix, QUESTIONS[0], places=torch.zeros(480, 64))
+
+
 def test_as_many_answers_as_questions(model, points):
     with pytest.raises(ValueError):
         model.forward_many(points, QUESTIONS, ANSWERS[:-1])

@@ -30,7 +30,7 @@ def boxes(frame: str) -> tuple[np.ndarray, list]:
     return xyz, separate(xyz, np.ones(5000, bool), score, distance=0.05, min_points=50, up=up)
 
 
-@pytest.mark.parametrize("frame", ["optical", "body"])
+@pytest.mark.parametrize("frame", ["optical", "body", "map"])
 def test_box_and_text_of_each_target(frame) -> None:
     xyz, instances = boxes(frame)
     assert len(instances) == 2

@@ -230,7 +230,7 @@ def test_a_flood_leaves_the_log_readable_and_its_last_instruction_is_answered(ro
 
 
 def test_parameters_are_checked(robot) -> None:
-    assert "one of auto, optical, body" in robot.set_parameter("frame", "sideways")
+    assert "one of auto, optical, body, map" in robot.set_parameter("frame", "sideways")
     assert robot.set_parameter("max_age", -1.0)
     assert "clean it up first" in robot.set_parameter("model", "elsewhere")
     assert robot.set_parameter("marker_lifetime", 2.0) == ""
@@ -273,7 +273,7 @@ def test_it_stops_soon_when_told_also_at_work(robot, process, cloud, log) -> Non
 
 
 WRONG = [
-    (["-p", "frame:=sideways"], "one of auto, optical, body"),
+    (["-p", "frame:=sideways"], "one of auto, optical, body, map"),
     (["-p", "max_age:=soon"], "max_age"),
     (["--params-file", "/nowhere.yaml"], "/nowhere.yaml"),
     (["-r", "__node:=bad name!"], "bad name!"),
@@ -319,3 +319,5 @@ def test_frame_of() -> None:
     assert frame_of("cam/optical", "auto") == "optical"
     assert frame_of("base_link", "auto") == "body"
     assert frame_of("camera_color_optical_frame", "body") == "body"
+    assert frame_of("camera_color_optical_frame", "map") == "map"
+    assert frame_of("map", "auto") == "body"  # the name alone does not say that there was no sensor

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segpoint_training import evaluate, generate
+from segpoint_training import calibrate, evaluate, generate
 from segpoint_training.config import TrainConfig
 from segpoint_training.on_gpu import main, pack, plan
 
@@ -22,6 +22,8 @@ def test_steps_are_commands_that_exist(tmp_path: Path, repository: Path) -> None
     evaluated = evaluate._parser().parse_args(words["evaluate"])
     assert evaluated.bundle == str(tmp_path / "run" / "bundle") and "real" in evaluated.row
     assert words["train"][-4:] == ("--device", "cuda", "--from", "models/old")
+    (calibration,) = (step[2:] for step in steps if step[1] == "segpoint_training.calibrate")
+    assert calibrate._parser().parse_args(calibration).bundle == tmp_path / "run" / "bundle"
     without = plan(str(config), tmp_path / "run", "cuda", None, None)
     assert "real" not in without[-1] and "--from" not in without[2]
 

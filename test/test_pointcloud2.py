@@ -251,7 +251,7 @@ def test_colour_is_added_from_r_g_b(xyz, rgb) -> None:
     np.testing.assert_array_equal(points_of(after)["r"].ravel(), rgb[:, 0])
 
 
-@pytest.mark.parametrize(("frame", "axis", "sign"), [("optical", 1, -1), ("body", 2, 1)])
+@pytest.mark.parametrize(("frame", "axis", "sign"), [("optical", 1, -1), ("body", 2, 1), ("map", 2, 1)])
 def test_grey_by_height_without_colour(xyz, frame, axis, sign) -> None:
     after = label_cloud(make_cloud(Header(), xyz), np.zeros(M, np.uint32), np.zeros(M, np.float32), frame)
     seen = np.isfinite(xyz[:, 0])

@@ -88,6 +88,16 @@ def test_a_list_of_points_is_seen_from_above_and_filled():
     assert abs(columns.mean() - pixel[:, 0].mean()) < 5 and abs(rows.mean() - pixel[:, 1].mean()) < 5
 
 
+def test_a_map_is_seen_over_its_walls():
+    """A box of 4 × 4 m with walls of 2.5 m and something on its floor, which is not hidden behind the nearest wall."""
+    rng = np.random.default_rng(0)
+    floor = np.column_stack([rng.uniform(-2, 2, (20000, 2)), np.zeros(20000)])
+    wall = np.column_stack([np.full(20000, -2.0), rng.uniform(-2, 2, 20000), rng.uniform(0, 2.5, 20000)])
+    thing = rng.uniform([-0.3, -0.3, 0.4], [0.3, 0.3, 0.45], (2000, 3))
+    steep, low = (look(np.concatenate([floor, wall, thing]), frame) for frame in ("map", "body"))
+    assert (steep.shown >= 40000).sum() > 2 * (low.shown >= 40000).sum() > 0
+
+
 def test_nearer_points_hide_those_behind():
     view_of = np.random.default_rng(0).uniform(-0.5, 0.5, (40000, 2))
     near = np.column_stack([view_of[:20000], np.full(20000, 1.0)])

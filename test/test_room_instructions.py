@@ -10,7 +10,7 @@ import pytest
 from toy_scenes import everything_said, phrases, room_of, scene_of, thing
 
 from segpoint_training.scenes.categories import HELD_OUT
-from segpoint_training.scenes.colour_words import COLOURS
+from segpoint_training.scenes.colours import NAMES
 from segpoint_training.scenes.contacts import wall_distances
 from segpoint_training.scenes.instructions import write_instructions
 from segpoint_training.scenes.scene import Instruction, Scene
@@ -68,7 +68,7 @@ def test_a_map_has_no_viewpoint() -> None:
 
 @pytest.mark.parametrize("scene", [room_of(*THINGS, sensor="stereo"), room_of(*THINGS, frame="body", rgb=None)])
 def test_without_colour_none_is_named(scene: Scene) -> None:
-    words = re.compile(r"\b(" + "|".join((*COLOURS, "grey", "violet")) + r")\b")
+    words = re.compile(r"\b(" + "|".join((*NAMES, "grey", "violet")) + r")\b")
     for i in everything_said(replace(scene), times=10).values():
         assert i.kind == "implicit" or not i.targets or not words.search(i.text), i.text
         assert not re.search(r"\b(red|blue|purple|pink|gray) (chair|sofa|book|lamp|object)", i.text), i.text

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from segpoint.errors import SegPointError
-from segpoint_training.scenes import assets
 from segpoint_training.scenes.categories import CATEGORIES, HELD_OUT
 from segpoint_training.scenes.furniture import FURNITURE, build_furniture, with_top
 from segpoint_training.scenes.generate import SENSORS, generate_scene
 from segpoint_training.scenes.layout import Placed
-from segpoint_training.scenes.model import Model
-from segpoint_training.scenes.room_layout import FLOOR, intersects
-from segpoint_training.scenes.rooms import Room, furnish
-from segpoint_training.scenes.scene import Scene
+from segpoint_training.scenes.model import Draw, Model
+from segpoint_training.scenes.room_layout import intersects
+from segpoint_training.scenes.rooms import THEMES, Room, furnish
+from segpoint_training.scenes.scene import GROUND, Scene
 from segpoint_training.scenes.shapes import box, rotation
 from segpoint_training.scenes.surfaces import Surface, plain
 
@@ -68,7 +67,7 @@ def test_labels_count_the_points_of_the_objects(seed: int, sensor: str) -> None:
     made = scene(seed, sensor)
     ids, counts = np.unique(made.instance[made.instance > 0], return_counts=True)
     assert {o.id: o.points for o in made.objects if o.points} == dict(zip(ids.tolist(), counts.tolist(), strict=True))
-    assert made.objects[0].id == FLOOR and made.objects[0].category == "floor"
+    assert made.objects[0].id == GROUND and made.objects[0].category == "floor"
     assert all(CATEGORIES[o.category].in_room or CATEGORIES[o.category].on_table for o in made.objects)
     assert (made.instance[~np.isfinite(made.xyz[:, 2])] == 0).all()
 
@@ -85,7 +84,7 @@ def test_points_of_a_map_lie_in_the_boxes_of_their_objects(seed: int) -> None:
 def test_points_of_a_scan_lie_in_the_boxes_of_their_objects(seed: int) -> None:
     """The level frame's origin is on the floor below the sensor; the scan's is the sensor itself."""
     made = scene(seed, "lidar")
-    floor = np.median(made.xyz[made.instance == FLOOR, 2])
+    floor = np.median(made.xyz[made.instance == GROUND, 2])
     assert -1.8 < floor < -0.1
     for thing in made.objects:
         mine = made.xyz[made.instance == thing.id] - (0, 0, floor)
@@ -112,7 +111,7 @@ def test_everything_rests_on_what_supports_it(seed: int) -> None:
         lowest = float(thing.box[0][2])
         if thing.support == 0:
             assert thing.model.category == "door"
-        elif thing.support == FLOOR:
+        elif thing.support == GROUND:
             assert abs(lowest) < 0.004
         else:
             base = placed[thing.support]
@@ -167,9 +166,7 @@ def test_one_sits_at_sitting_height(category: str) -> None:
     assert all(model.top is not None and 0.3 < model.top[0] < 0.65 for model in drawn)
 
 
-def _draw(number: int):  # type: ignore[no-untyped-def]
-    from segpoint_training.scenes.model import Draw
-
+def _draw(number: int) -> Draw:
     return Draw(np.random.default_rng(number), "train")
 
 
@@ -182,16 +179,20 @@ def test_a_flat_top_is_found_on_a_mesh() -> None:
 
 
 def test_every_theme_is_furnished() -> None:
-    assert {room(seed).theme for seed in range(20)} == {"living room", "bedroom", "kitchen", "office", "bathroom"}
+    missing = set(THEMES)
+    for seed in range(40):
+        missing.discard(room(seed).theme)
+        if not missing:
+            return
+    pytest.fail(f"{missing} in none of 40 rooms")
 
 
 def test_without_a_sensor_the_seed_draws_one() -> None:
-    sensors = [generate_scene(seed, width=64, height=48, scale="room").sensor for seed in range(6)]
+    sensors = [generate_scene(seed, width=64, height=48, scale="room").sensor for seed in range(1, 5)]
     assert "map" in sensors and len(set(sensors)) >= 3
     assert "map" not in {generate_scene(seed, width=64, height=48).sensor for seed in range(4)}
 
 
-@pytest.mark.skipif(not assets.installed(), reason="no assets installed")
 @pytest.mark.parametrize("sensor", ["realsense", "map"])
 def test_open_rooms_hold_what_no_model_was_trained_on(sensor: str) -> None:
     held = [p.model.category for seed in range(4) for p in room(seed, "open").placed if p.model.category in HELD_OUT]

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save_file
 
 from segpoint import backbone
-from segpoint.config import BundleConfig, CloudConfig, GfpConfig
+from segpoint.config import BundleConfig, CloudConfig, GfpConfig, ReaderConfig
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance
 from segpoint.network.language import load_language
 from segpoint.network.segpoint import SegPoint
-from segpoint.prompts import NO_MASK
+from segpoint.prompts import NO_MASK, Place
 from segpoint.segmenter import WEIGHTS, Segmenter, _strong
 from segpoint_training.scenes.generate import generate_scene
 
@@ -101,6 +101,72 @@ def test_frames_agree(segmenter, scene):
     body = segmenter.segment(scene.xyz @ BODY_FROM_OPTICAL.T, "the box", rgb=scene.rgb, frame="body")
     assert (optical.mask == body.mask).mean() > 0.99
     assert len(optical.instances) == len(body.instances)
+
+
+@pytest.fixture(scope="module")
+def thing(scene) -> np.ndarray:
+    """The points (n, 3) of the largest thing on the table."""
+    largest = max(scene.objects[1:], key=lambda thing: thing.points)
+    return scene.xyz[(scene.instance == largest.id) & np.isfinite(scene.xyz).all(axis=1)]
+
+
+def test_a_click_and_a_box_reach_the_reader_and_the_llm(segmenter, scene, thing, monkeypatch):
+    told = []
+    answer = segmenter.language.answer
+    monkeypatch.setattr(segmenter.language, "answer", lambda *a: told.append(a[3]) or answer(*a))
+    plain = segmenter.segment(scene.xyz, "this", rgb=scene.rgb)
+    clicked = segmenter.segment(scene.xyz, "this", rgb=scene.rgb, clicks=thing[len(thing) // 2])
+    boxed = segmenter.segment(scene.xyz, "this", rgb=scene.rgb, box=np.concatenate([thing.min(0), thing.max(0)]))
+    assert told[0] is None
+    assert told[1].shape == told[2].shape == (1, segmenter.language.hidden_size)
+    for one, other in ((plain, clicked), (plain, boxed), (clicked, boxed)):
+        assert np.abs(one.score - other.score).max() > 1e-4
+
+
+def test_each_instruction_has_its_own_place(segmenter, scene, thing):
+    place = Place(clicks=thing[:2])
+    clicked, plain = segmenter.segment_many(scene.xyz, ["this", "this"], scene.rgb, places=[place, None])
+    assert np.allclose(
+        clicked.score, segmenter.segment(scene.xyz, "this", scene.rgb, clicks=thing[:2]).score, atol=1e-5
+    )
+    assert np.allclose(plain.score, segmenter.segment(scene.xyz, "this", scene.rgb).score, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"clicks": [5.0, 5, 5]}, "m away"),
+        ({"clicks": np.empty((0, 3))}, "1 to 8"),
+        ({"clicks": [np.nan, 0, 1]}, "finite"),
+        ({"box": [5.0, 5, 5, 6, 6, 6]}, "holds no point"),
+        ({"box": [0.1, 0, 0, 0, 1, 1]}, "lowest"),
+    ],
+)
+def test_places_that_cannot_be_meant(segmenter, scene, where, message):
+    with pytest.raises(SegPointError, match=message):
+        segmenter.segment(scene.xyz, "this", scene.rgb, **where)
+
+
+def test_places_that_do_not_go_with_the_instructions(segmenter, scene, thing):
+    with pytest.raises(SegPointError, match="for each instruction, got 0"):
+        segmenter.segment_many(scene.xyz, ["this"], scene.rgb, places=[])
+    with pytest.raises(SegPointError, match="Place, got list"):
+        segmenter.segment_many(scene.xyz, ["this"], scene.rgb, places=[[0.0, 0, 1]])
+    config = replace(CONFIG, reader=ReaderConfig(layers=0))
+    without = Segmenter(config, SegPoint(config, segmenter.language.hidden_size), segmenter.language)
+    with pytest.raises(SegPointError, match="no mask reader"):
+        without.segment(scene.xyz, "this", scene.rgb, clicks=thing[0])
+
+
+def test_a_map_is_answered_in_its_own_axes(segmenter):
+    room = generate_scene(4, "test", "map", 160, 120, "room")
+    on = room.xyz[room.instance == max(room.objects[1:], key=lambda thing: thing.points).id]
+    answer = segmenter.segment(room.xyz, "this", room.rgb, frame="map", clicks=on[0])
+    assert answer.mask.shape == (len(room.xyz),) and answer.mask.any()
+    for instance in answer.instances:
+        assert (instance.centre >= room.xyz.min(axis=0)).all() and (instance.centre <= room.xyz.max(axis=0)).all()
+        x, y, z, w = instance.orientation
+        assert 1 - 2 * (x * x + y * y) > 0.99, "a box of a map stands on its floor"
 
 
 def test_the_readers_doubt_reaches_the_llm(bundle, scene, monkeypatch):

@@ -11,8 +11,10 @@ import torch
 from segpoint.cloud import prepare
 from segpoint.config import BundleConfig, CloudConfig, EncoderConfig, GemConfig, GfpConfig, ReaderConfig
 from segpoint.errors import SegPointError
+from segpoint.network.attention import attend
 from segpoint.network.gfp import AttentivePropagation, interpolate
 from segpoint.network.inputs import collate
+from segpoint.network.place import BOX, CLICK, Places
 from segpoint.network.reader import MaskReader
 from segpoint.network.segpoint import SegPoint
 
@@ -175,6 +177,40 @@ def test_questions_do_not_see_each_other_and_padding_words_do_not_count():
     padded = torch.cat([words, torch.full((1, 3, 2, WIDTH), 9.0)], dim=2)
     longer = torch.cat([mask, torch.zeros(1, 3, 2) > 0], dim=2)
     assert torch.allclose(reader(seg, padded, longer, scene, where, valid)[0], together, atol=1e-6)
+
+
+def test_a_place_reaches_its_own_question_and_padding_places_do_not_count(inputs):
+    torch.manual_seed(0)
+    network = SegPoint(SMALL, WIDTH).eval()
+    with torch.no_grad():
+        features = network.propagate(network.encode(inputs), None, inputs)
+    words = torch.randn(2, 3, 5, WIDTH)
+    mask = torch.ones(2, 3, 5) > 0
+    inside = torch.zeros(2, 3, 2, 512)
+    inside[..., 40:44] = 0.25
+    corners = inputs.points[:, None, None, 40:42].expand(2, 3, 2, 2, 3).clone()
+    kind = torch.tensor([[-1, -1], [CLICK, -1], [BOX, CLICK]]).expand(2, 3, 2).clone()
+    places = Places(kind, corners, inside, torch.zeros(2, 3, 2, dtype=torch.int64))
+    plain = network.read(features, None, words, mask)
+    pointed = network.read(features, None, words, mask, places)
+    for before, after in zip(plain, pointed, strict=True):
+        apart = (before - after).abs().reshape(2, 3, -1).amax(dim=(0, 2))
+        assert apart[0] < 1e-5 and (apart[1:] > 1e-4).all()
+    corners[:, 1, 1] = 9.0  # of a place that is none
+    torch.testing.assert_close(network.read(features, None, words, mask, places)[0], pointed[0])
+    chosen = network.read(features, None, words[:, [2]], mask[:, [2]], places.questions(torch.tensor([2])))
+    torch.testing.assert_close(chosen[0], pointed[0][:, [2]], atol=1e-5, rtol=1e-5)
+
+
+def test_attention_written_out_is_the_fused_one():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 5, 8)
+    mask = torch.rand(2, 1, 5, 5) > 0.4
+    mask |= torch.eye(5) > 0
+    for may_look in (None, mask):
+        fused = attend(query, key, value, may_look)
+        trained = attend(query.clone().requires_grad_(), key, value, may_look)
+        torch.testing.assert_close(trained, fused, atol=1e-5, rtol=1e-5)
 
 
 def test_config_round_trip_and_errors(tmp_path):

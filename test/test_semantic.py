@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from segpoint_training.labelled import LabelledCloud, LabelledSet
+from segpoint_training.labelled import LabelledScan, LabelledSet
 from segpoint_training.semantic import evaluate_semantic
 
 
-def cloud(name: str, instance: list[int], categories: dict[int, str]) -> LabelledCloud:
+def cloud(name: str, instance: list[int], categories: dict[int, str]) -> LabelledScan:
     xyz = np.random.default_rng(0).uniform(0.5, 1.0, (len(instance), 3)).astype(np.float32)
     xyz[-1] = np.nan
-    return LabelledCloud(name, xyz, None, len(xyz), 1, (), "body", "table", "lidar", np.array(instance), categories)
+    return LabelledScan(name, xyz, None, len(xyz), 1, (), "body", "table", "lidar", np.array(instance), categories)
 
 
 class OneAfterTheOther:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from segpoint_training.records import without_nan, write_record
+from segpoint_training.release import _figures
 from segpoint_training.targets import BEGIN, END, PARTS, TARGETS, read_figure, targets_markdown, write_targets
 
 
@@ -63,6 +64,17 @@ def test_only_what_is_between_the_markers_changes(tmp_path):
     text = page.read_text()
     assert text.startswith(f"# Ours\n\nbefore\n\n{BEGIN}\n") and text.endswith(f"\n{END}\n\nafter, an ablation\n")
     assert "old" not in text and text.count("one click, real") == 1 and "seeds 5 to 8" in text
+
+
+def test_a_model_card_says_the_same_of_words_and_classes():
+    records = without_nan({"words": {**TABLES, "clouds": 4}, "classes": SEMANTIC})
+    records["classes"]["semantic"]["clouds"] = 3
+    words, classes = _figures(records["words"]), _figures(records["classes"])
+    assert words.startswith(
+        "**generated, split test, scale table, sensor drawn from the seed**, 4 clouds (weights `abab"
+    )
+    assert "| with target | 20 | 66.0 | 90.0 | 80.0 | 30.0 |" in words and "| kinect, with target | 20 | 66.0" in words
+    assert ", 3 clouds" in classes and "table 80.0, mug 40.0" in classes
 
 
 @pytest.mark.parametrize("given", [None, "# Results\n\nan ablation\n"])

@@ -12,12 +12,15 @@ from safetensors.torch import load_file
 
 from segpoint.config import BundleConfig, CloudConfig, EncoderConfig, GemConfig, GfpConfig
 from segpoint.errors import SegPointError
+from segpoint.network.language import point_projection
 from segpoint_training.augment import augment, drop_points
 from segpoint_training.batches import Batches, sample_rows, target_table
 from segpoint_training.calibrate import answered
 from segpoint_training.checkpoints import Ema, flat_state, load_checkpoint, save_checkpoint
 from segpoint_training.config import DataConfig, StageConfig, TrainConfig
 from segpoint_training.losses import bce_loss, dice_loss, instance_loss, object_loss, word_loss
+from segpoint_training.questions import QuestionStates
+from segpoint_training.scenes.categories import TRAINED
 from segpoint_training.scenes.generate import generate_scene
 from segpoint_training.shards import label_scene
 from segpoint_training.train import schedule
@@ -156,6 +159,58 @@ def test_training_config(tmp_path: Path, repository: Path):
         TrainConfig.load(tmp_path / "bad.yaml")
     with pytest.raises(SegPointError, match="no training config"):
         TrainConfig.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--minutes", "0"], "--minutes"),
+        (["--validate-every", "0"], "--validate-every"),
+        (["--only", "stage1", "--bundle", "b"], "leave it out"),
+        (["--bundle", "file"], "is a file"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_train_tells_before_it_works(tmp_path: Path, repository: Path, monkeypatch, words: list[str], told: str):
+    from segpoint_training.train import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SegPointError, match=told):
+        main([str(repository / "config" / "training" / "segpoint_default.yaml"), "--run", "run", *words])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_stage2_points_as_the_segmenter_does(labelled, tmp_path: Path):
+    """Questions with places, through a tiny LLM: what it is told, and that the place encoder learns from it."""
+    from test_language import tiny_model
+
+    from segpoint_training.stage2 import AnswerTrainer
+
+    language = tiny_model()
+    language.project = point_projection(SMALL.encoder.width, language.hidden_size, language.word_table())
+    stage = StageConfig(steps=1, scenes=1, questions=5, semantic=1, pointing=3, points=128)
+    batches = Batches(
+        labelled[:1], SMALL, scenes=1, questions=5, points=128, words=((*TRAINED,), ()), seed=0, count=1,
+        semantic=1, pointing=3, colourless=0.0,
+    )  # fmt: skip
+    batch = batches[0]
+    assert batch.places is not None and batch.places.mask[0].any(dim=1).tolist() == [False, False, True, True, True]
+    trainer = AnswerTrainer(SMALL, language, QuestionStates.build(batch.questions[0], language, tmp_path))
+    trainer.train()
+    loss, parts = trainer(batch, stage)
+    assert np.isfinite(list(parts.values())).all() and {"text", "bce", "dice", "objects", "presence"} == set(parts)
+    loss.backward()
+    assert trainer.network.place.language.weight.grad.abs().max() > 0, "through the LLM"
+    assert trainer.network.place.feature.weight.grad.abs().max() > 0, "through the reader"
+    with torch.no_grad():
+        tokens = trainer.network.encode(batch.inputs)
+        told = trainer._told(batch.places, tokens)
+        projected = language.point_embeddings(tokens.f5)
+        for q in range(2, 5):
+            at_run_time = trainer.network.place.for_language(batch.places.question(q), projected)[0, 0]
+            torch.testing.assert_close(told[q], at_run_time, atol=1e-5, rtol=1e-5)
+    assert [len(some) for some in told[:2]] == [0, 0] and batch.places.question(0) is None
 
 
 def test_both_stages_run_resume_and_release(tmp_path: Path):

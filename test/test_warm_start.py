@@ -48,7 +48,9 @@ def test_from_a_bundle_of_another_shape(tmp_path: Path) -> None:
     start = fill({"trainer": other}, initial_state(tmp_path))
     assert torch.allclose(other.project[0].weight, trainer.project[0].weight, atol=1e-3)
     assert other.network["gem"].weight.dtype == torch.float32
-    assert start.fresh == ("trainer.network.reader (shape)",) and start.unused == ()
+    assert start.fresh == ("trainer.network.reader (shape)",) and start.unused == ("language.llm",), (
+        "what the language model learnt is for stage 2"
+    )
 
 
 def test_nothing_to_start_from_is_told(tmp_path: Path) -> None:

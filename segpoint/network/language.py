@@ -14,6 +14,7 @@ so neither the embedding table nor ``lm_head`` is resized, copied or trained.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -97,8 +98,7 @@ class PointLanguageModel(nn.Module):
         width = llm.config.hidden_size
         self.hidden_size = width
         self.seg_id = llm.config.vocab_size  # the first id no tokenizer of this model can produce
-        self.max_instruction_tokens = max_instruction_tokens
-        self.max_answer_tokens = max_answer_tokens
+        self.max_instruction_tokens, self.max_answer_tokens = max_instruction_tokens, max_answer_tokens
         self.tokenizer = tokenizer
         self._bos = list(tokenizer("").input_ids)  # [<s>] for LLaMA2, nothing for SmolLM2: as each was trained
         self._before = self._bos + self._text_ids(split_prompt("")[0])
@@ -141,9 +141,7 @@ class PointLanguageModel(nn.Module):
 
         ŷ_[seg] is the state at the position whose *input* is ``<SEG>``, as PAPER.md says ("at <SEG>"). (LISA's code
         takes the position before, whose output is ``<SEG>``.) ``prefix`` is as before on return, also after an error.
-
-        Raises:
-            SegPointError: the question does not fit into the model's context.
+        Raises SegPointError where the question does not fit into the model's context.
         """
         ids = self._question_ids(question)
         context = self._base.config.max_position_embeddings
@@ -208,7 +206,7 @@ class PointLanguageModel(nn.Module):
         # The last answer token is only ever predicted, never read.
         ids = torch.tensor([i for q, a in blocks for i in q + a[:-1]], device=prefix.device)
         texts = [len(q) + len(a) - 1 for q, a in blocks]
-        pointed = [0 if places is None else len(places[i]) for i in range(len(blocks))]
+        pointed = [0] * len(blocks) if places is None else [len(p) for p in places]
         embedded = list(self._embed(ids).split(texts))
         if places is not None:
             embedded = [torch.cat([p.to(e.dtype), e]) for p, e in zip(places, embedded, strict=True)]
@@ -231,15 +229,13 @@ class PointLanguageModel(nn.Module):
 
     @torch.no_grad()
     def text_hidden(self, questions: Sequence[str], batch: int = 32) -> list[Tensor]:
-        """What the frozen base model makes of questions alone: no points, LoRA off, for training's first stage.
+        """What the frozen base model makes of questions alone: no points, LoRA off. The reader's words.
 
-        Returns:
-            Per question (T_i, H) float16 on the CPU, at the same tokens as ``question_hidden``.
+        Per question (T_i, H) float16 on the CPU, at the same tokens as ``question_hidden``.
         """
         ids = [self._question_ids(question) for question in questions]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # neighbours in a batch are of a length
         hidden: list[Tensor] = [torch.empty(0)] * len(ids)
-        skip = len(self._before)
         with self._lora_off():
             for first in range(0, len(order), batch):
                 chosen = order[first : first + batch]
@@ -249,7 +245,7 @@ class PointLanguageModel(nn.Module):
                 table = torch.tensor(rows, device=self.seg_embedding.device)
                 states = self._base.model(input_ids=table, use_cache=False).last_hidden_state.to(torch.float16).cpu()
                 for row, i in enumerate(chosen):
-                    hidden[i] = states[row, skip : skip + len(ids[i])].clone()
+                    hidden[i] = states[row, len(self._before) :][: len(ids[i])].clone()
         return hidden
 
     def point_embeddings(self, tokens: Tensor) -> Tensor:
@@ -332,8 +328,7 @@ class PointLanguageModel(nn.Module):
         if tokens.ndim != 3 or tokens.shape[0] != 1:
             raise ValueError(f"point tokens are (1, N1, W), got {tuple(tokens.shape)}")
         before = self._embed(torch.tensor(self._before, device=tokens.device))
-        points = self.point_embeddings(tokens)[0]
-        return torch.cat([before, points.to(before.dtype)])
+        return torch.cat([before, self.point_embeddings(tokens)[0].to(before.dtype)])
 
     def _continue(self, cache: DynamicCache, ids: list[int], places: Tensor | None = None) -> Tensor:
         """Append places (P, H) and ids to the cache; their last hidden states (P + T, H) float32."""
@@ -355,10 +350,8 @@ def load_language(config: BundleConfig, dtype: str = "float32") -> PointLanguage
     from segpoint.backbone import load
 
     settings = config.language
-    llm, tokenizer = load(settings.backbone, dtype)
     return PointLanguageModel(
-        llm,
-        tokenizer,
+        *load(settings.backbone, dtype),
         token_width=config.encoder.width,
         lora_rank=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
@@ -372,8 +365,7 @@ def load_language(config: BundleConfig, dtype: str = "float32") -> PointLanguage
 def point_projection(token_width: int, width: int, table: Tensor) -> nn.Sequential:
     """The map of f_5 (…, token_width) to the LLM's space (…, width).
 
-    Its last scale starts at the size of the model's own embeddings ``table (V, width)``: point tokens look like words
-    to it.
+    Its last scale starts at the size of the model's own embeddings ``table`` (V, width), as if points were words.
     """
     project = nn.Sequential(
         nn.Linear(token_width, width), nn.GELU(), nn.Linear(width, width), nn.RMSNorm(width, eps=1e-6)
@@ -387,8 +379,6 @@ def _word_table(llm: LlamaForCausalLM) -> Tensor:
 
 
 def _with_lora(llm: LlamaForCausalLM, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> nn.Module:
-    import warnings
-
     from peft import LoraConfig, get_peft_model
 
     # Adapters stay float32 also over a bfloat16 base (peft's default): their updates are too small for bfloat16.

@@ -8,7 +8,6 @@ question.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,12 +57,8 @@ class Places:
         return Places(*(t[b : b + 1] for t in vars(self).values()))
 
     def to(self, device: torch.device | str) -> Places:
+        """The places on another device."""
         return Places(*(t.to(device) for t in vars(self).values()))
-
-    @classmethod
-    def stack(cls, questions: Sequence[Places]) -> Places:
-        """Places of single clouds and questions (1, 1, P, …), put together as questions about one cloud."""
-        return cls(*(torch.cat([getattr(q, name) for q in questions], dim=1) for name in vars(questions[0])))
 
 
 class PlaceEncoder(nn.Module):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from .categories import CATEGORIES
+from .categories import CATEGORIES, HELD_OUT
 from .meaning import View, noun_reading, referents
 from .prevalence import ROOM, TABLE
-from .vocabulary import NEVER_ABSENT, Level, Noun, kinds, main_noun
+from .vocabulary import NEVER_ABSENT, Level, Noun, kinds, lexicon, main_noun
 
 # Kinds that look alike: the absent one of a family of which another is present is a near miss, and drawn more often.
 _SHAPES = tuple(
@@ -39,19 +37,22 @@ def prevalence(category: str, is_room: bool) -> float:
     return 0.0 if category in NEVER_ABSENT else shares.get(category, 0.0) / mean
 
 
-def family_prevalence(denotes: Iterable[str], is_room: bool) -> float:
-    """Likewise of a family of kinds: the sum over its categories."""
-    return sum(prevalence(kind, is_room) for kind in denotes)
+def family_prevalence(denotes: frozenset[str], is_room: bool, split: str) -> float:
+    """Likewise of a family of kinds: the sum over those of its categories that scenes of ``split`` may hold."""
+    shown = denotes if split == "open" else denotes - frozenset(HELD_OUT)
+    return sum(prevalence(kind, is_room) for kind in shown)
 
 
-def draw_absent(
-    view: View, lexicon: tuple[Noun, ...], rng: np.random.Generator, count: int
-) -> tuple[list[str], list[Noun]]:
+def draw_absent(view: View, split: str, rng: np.random.Generator, count: int) -> tuple[list[str], list[Noun]]:
     """Up to ``count`` categories that are surely not in view, and the words that surely mean nothing here: all the
     names of those categories, and families of things drawn by how often one of them is in view elsewhere.
+
+    What scenes of this scale never hold as an object is not drawn: behind a table there may be chairs and cupboards
+    that nobody labelled.
     """
     present = {o.category for o in view.objects}
-    spoken = frozenset().union(*(noun.denotes for noun in lexicon if noun.level is Level.MAIN))
+    words = lexicon(split)
+    spoken = frozenset().union(*(noun.denotes for noun in words if noun.level is Level.MAIN))
     options, weights = [], []
     for category in CATEGORIES:
         noun, weight = main_noun(category), prevalence(category, view.is_room)
@@ -64,13 +65,13 @@ def draw_absent(
     share = np.array(weights) / sum(weights)
     chosen = [str(c) for c in rng.choice(options, size=min(count, len(options)), replace=False, p=share)]
     own = {c: kinds(c) for c in chosen}
-    words = []
-    for noun in lexicon:
+    absent = []
+    for noun in words:
         if noun.level is Level.SUPERORDINATE:
-            weight = family_prevalence(noun.denotes, view.is_room)
+            weight = family_prevalence(noun.denotes, view.is_room, split)
             wanted = weight > 0 and rng.random() < min(1.0, count * weight / sum(weights))
         else:
             wanted = any(noun.denotes & kind for kind in own.values())
         if wanted and referents(noun_reading(noun, view.objects), view) == ():
-            words.append(noun)
-    return chosen, words
+            absent.append(noun)
+    return chosen, absent

@@ -12,7 +12,6 @@ from typing import Any
 from segpoint_training.scenes.categories import CATEGORIES
 
 FILE = Path(__file__).with_name("assets.json")
-SPLITS = ("train", "test", "open")
 LARGEST_ON_TABLE = 0.5  # metres
 SMALLEST_ON_FLOOR = 0.3
 
@@ -44,6 +43,7 @@ class Asset:
         return re.sub(r"\W+", "_", self.id).strip("_") + ".npz"
 
     def in_split(self, split: str) -> bool:
+        """Whether scenes of that split, "train", "test" or "open", may show it."""
         if split == "train":
             return self.split in ("train", "both")
         return self.split in ("test", "both") or (split == "open" and self.split == "open")

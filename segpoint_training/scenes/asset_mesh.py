@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from segpoint_training.scenes.asset_files import Material, Soup
-from segpoint_training.scenes.shapes import Mesh
+from segpoint_training.scenes.shapes import Mesh, corner_normals
 
 MOST_FACES = 6000
 PARTS = 8  # the renderer tells that many parts of an object apart
@@ -32,6 +32,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Converted:
+    """A model ready to be stored."""
+
     mesh: Mesh
     parts: tuple[Part, ...]  # by falling area
     shine: float  # 0 … 1, over the whole surface
@@ -262,7 +264,7 @@ def _bytes(colours: np.ndarray) -> np.ndarray:
 
 def _mesh(points: np.ndarray, faces: np.ndarray, uv: np.ndarray, part: np.ndarray) -> Mesh:
     """One vertex for each different point, part, uv and normal; normals are smooth but for creases."""
-    normals = _corner_normals(points, faces)
+    normals = corner_normals(_crosses(points, faces), faces, CREASE)
     look = np.concatenate([np.round(uv * 4096), np.round(normals * 32)], 2).reshape(-1, 5).astype(np.int64)
     key = np.column_stack([faces.reshape(-1), np.repeat(part, 3), look])
     _, first, same = np.unique(key, axis=0, return_index=True, return_inverse=True)
@@ -273,27 +275,6 @@ def _mesh(points: np.ndarray, faces: np.ndarray, uv: np.ndarray, part: np.ndarra
         same.reshape(-1, 3).astype(np.int32),
         part.astype(np.int32),
     )
-
-
-def _corner_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) at each corner: the mean, weighed by area, of the faces round its point that bend little from its own.
-
-    At most 64 faces of a point are looked at; a fan with more is smooth enough.
-    """
-    cross = _crosses(points, faces)
-    unit = _unit(cross)
-    corner = np.argsort(faces.reshape(-1), kind="stable")  # corners point by point
-    owner = faces.reshape(-1)[corner]
-    start = np.searchsorted(owner, owner, "left")
-    count = np.minimum(np.searchsorted(owner, owner, "right") - start, 64)
-    mine = np.repeat(np.arange(len(corner)), count)
-    other = np.repeat(start, count) + np.arange(len(mine)) - np.repeat(np.cumsum(count) - count, count)
-    first, second = corner[mine] // 3, corner[other] // 3
-    near = np.einsum("nd,nd->n", unit[first], unit[second]) > np.cos(np.radians(CREASE))
-    total = np.stack([np.bincount(mine[near], cross[second[near], axis], len(corner)) for axis in range(3)], 1)
-    normals = np.empty((len(corner), 3))
-    normals[corner] = np.where(np.linalg.norm(total, axis=1, keepdims=True) > 0, total, unit[corner // 3])
-    return _unit(normals).reshape(-1, 3, 3)
 
 
 def _top(soup: Soup, height: float) -> tuple[float, np.ndarray] | None:

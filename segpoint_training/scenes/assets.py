@@ -20,9 +20,10 @@ import numpy as np
 from segpoint.backbone import cache_folder
 from segpoint.errors import SegPointError
 from segpoint_training.scenes import colours
-from segpoint_training.scenes.asset_catalogue import SPLITS, Asset, assets
+from segpoint_training.scenes.asset_catalogue import Asset, assets
 from segpoint_training.scenes.categories import CATEGORIES
 from segpoint_training.scenes.model import Model
+from segpoint_training.scenes.request import SPLITS
 from segpoint_training.scenes.shapes import Mesh
 from segpoint_training.scenes.surfaces import Skin, Surface, plain, printed
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from .colour_words import COLOURS, colours_near
-from .meaning import Reading, Statement, Truth, View, anything, both, extreme, pose_reading, referents
+from .colour_words import canonical_colour, colours_near
+from .colours import NAMES
+from .meaning import BEHIND, Reading, Statement, Truth, View, anything, both, extreme, pose_reading, referents
 from .naming import Name, Names, phrased
 from .relations import Space
 from .scene import SceneObject
-from .vocabulary import FLAT_LYING, FRUIT, MATERIAL_WORDS, STANDING, Level, Number, kinds
+from .vocabulary import EVERYTHING, FLAT_LYING, FRUIT, MATERIAL_WORDS, STANDING, Level, Number, kinds
 
 # Words for the extreme of a group: among two or more, only among two, and as a plain adjective.
 _SIZES = (
@@ -63,7 +64,7 @@ _SHAPES = {  # adjectives: plainly so, arguably so; of all other kinds plainly n
 }  # fmt: skip
 _OWN_MATERIAL = kinds(f"{FRUIT}, bread, hamburger, plant, book, notebook, sponge, candle, glasses, wall, door")
 TALL, FLAT = 1.7, 0.3  # height over the wider side: from there on a can is "tall", up to there a box "flat"
-_LIKELY_COLOURS = ("red", "blue", "white", "black", "green", "yellow", *COLOURS)
+_LIKELY_COLOURS = ("red", "blue", "white", "black", "green", "yellow", *NAMES)
 _NUMBERS = ("", "one", "two", "three", "four", "five", "six")
 
 
@@ -87,7 +88,10 @@ def _colours(names: Names) -> Iterator[Statement]:
             if name.word in (colour, "wall") or (name.level is Level.SYNONYM and names.chance(0.8)):
                 continue
             family = "colour of anything" if name.is_general else "colour"
-            yield from names.either(name, names.coloured(name, colour), colour, "", family, True)
+            # There is a red object for who counts the chair behind the table.
+            is_behind = name.word in EVERYTHING and names.view.background.get(canonical_colour(colour), 0.0) > BEHIND
+            said = names.statement if is_behind else names.either
+            yield from said(name, names.coloured(name, colour), colour, "", family, True)
 
 
 def _two_colours(names: Names) -> Iterator[Statement]:

@@ -32,6 +32,7 @@ class Camera:
 
     @property
     def position(self) -> np.ndarray:
+        """(3,) of its centre in the level frame, metres."""
         return np.array([0.0, 0.0, self.above])
 
     def rays(self) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from segpoint_training.scenes.joinery import block, cylinder, legs, rod, slab, wood
 from segpoint_training.scenes.model import Draw, Model, disc, rectangle
-from segpoint_training.scenes.seats import bar, block, legs, pillar, slab, wood
 from segpoint_training.scenes.shapes import Mesh, merged, prism
 from segpoint_training.scenes.surfaces import Skin, Surface, plain
 
@@ -22,6 +22,7 @@ def table(draw: Draw) -> Model:
 
 
 def coffee_table(draw: Draw) -> Model:
+    """A low table: four legs, panels or a round top."""
     height = draw.uniform(0.34, 0.5)
     if draw.pick((False, False, True, True)):
         return _round_table(draw, "coffee table", draw.uniform(0.3, 0.48), height)
@@ -49,9 +50,9 @@ def _four_legs(draw: Draw, category: str, length: float, width: float, height: f
 
 def _round_table(draw: Draw, category: str, radius: float, height: float) -> Model:
     thick = draw.uniform(0.02, 0.04)
-    pieces = [pillar(radius, thick, 1, height - thick)]
+    pieces = [cylinder(radius, thick, 1, height - thick)]
     if draw.chance(0.5):
-        pieces += [pillar(radius * 0.5, 0.025), pillar(0.045, height - thick - 0.025, 0, 0.025)]
+        pieces += [cylinder(radius * 0.5, 0.025), cylinder(0.045, height - thick - 0.025, 0, 0.025)]
     else:
         pieces += legs(radius * 1.1, radius * 1.1, height - thick, 0.04, 0, 0.05)
     return _topped(draw, category, pieces, height, disc(radius * 0.97))
@@ -67,6 +68,7 @@ def _topped(draw: Draw, category: str, pieces: list[Mesh], height: float, outlin
 
 
 def desk(draw: Draw) -> Model:
+    """A desk on legs or panels, with drawers or without."""
     length, width, height = draw.uniform(1.0, 1.7), draw.uniform(0.55, 0.8), draw.uniform(0.7, 0.78)
     thick = draw.uniform(0.02, 0.035)
     under = height - thick
@@ -130,12 +132,14 @@ def _case(draw: Draw, category: str, size: tuple[float, float, float], columns: 
 
 
 def wardrobe(draw: Draw) -> Model:
+    """A tall case with two to four doors."""
     width = draw.uniform(0.75, 2.0)
     columns = draw.pick((2, 2, 3, 4)) if width > 1.1 else 2
     return _case(draw, "wardrobe", (width, draw.uniform(0.5, 0.65), draw.uniform(1.7, 2.2)), columns, 1)
 
 
 def cabinet(draw: Draw) -> Model:
+    """A sideboard, a chest of drawers, a low television stand or a tall cupboard."""
     style = draw.pick(("doors", "drawers", "low", "tall"))
     if style == "drawers":
         return _case(draw, "cabinet", (draw.uniform(0.6, 1.2), draw.uniform(0.4, 0.5), draw.uniform(0.75, 1.1)), 1, 4)
@@ -148,6 +152,7 @@ def cabinet(draw: Draw) -> Model:
 
 
 def nightstand(draw: Draw) -> Model:
+    """A small case for beside a bed, with drawers or a door."""
     size = (draw.uniform(0.36, 0.52), draw.uniform(0.34, 0.45), draw.uniform(0.42, 0.62))
     return _case(draw, "nightstand", size, 1, draw.pick((1, 2, 2, 3)))
 
@@ -186,7 +191,7 @@ def piano(draw: Draw) -> Model:
         tail = np.stack([0.75 * np.cos(t), 0.2 + 0.75 * np.sin(t)], 1)
         outline = np.concatenate([[[-0.75, -0.55], [0.75, -0.55]], tail])
         pieces = [prism(outline, 0.28).of_part(0).turned(np.eye(3), (0, -0.2, 0.68))]
-        pieces += [bar((x, y, 0), (x, y, 0.68), 0.1) for x, y in ((-0.6, -0.55), (0.6, -0.55), (0.0, 0.55))]
+        pieces += [rod((x, y, 0), (x, y, 0.68), 0.1) for x, y in ((-0.6, -0.55), (0.6, -0.55), (0.0, 0.55))]
         pieces.append(block((1.24, 0.14, 0.012), (0, -0.82, 0.7), 1))
         pieces.append(block((1.5, 0.16, 0.06), (0, -0.82, 0.64)))
         return Model("piano", merged(pieces), Surface(skins, 0.5), "upright", "wood",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
-COLOUR_SYNONYMS = {"gray": ("gray", "grey"), "grey": ("gray", "grey"), "purple": ("purple", "violet")}
+COLOUR_SYNONYMS = {"gray": ("gray", "grey"), "purple": ("purple", "violet")}
 _NEAR_COLOURS = tuple(
     frozenset(pair.split())
     for pair in (
-        "red orange", "red pink", "red brown", "orange yellow", "orange brown", "yellow beige", "white beige",
-        "red black", "brown gray", "white gray",
-        "white silver", "white clear", "gray silver", "gray black", "gray clear", "blue purple",
-        "blue cyan", "blue turquoise", "blue black", "blue gray", "green cyan", "green turquoise", "green olive",
-        "pink purple", "brown beige", "brown black", "brown yellow", "yellow gold", "yellow green", "brown gold",
-        "orange pink", "red purple", "purple black", "green black", "beige gray", "beige pink",
+        "red orange", "red pink", "red brown", "red purple", "red black", "orange yellow", "orange brown",
+        "orange pink", "yellow green", "yellow brown", "green black", "blue purple", "blue gray", "blue black",
+        "purple pink", "purple black", "brown gray", "brown black", "white gray", "gray black",
     )
 )  # fmt: skip
 

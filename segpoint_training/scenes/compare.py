@@ -55,6 +55,7 @@ def read_shots(folder: str | Path) -> list[Shot]:
 
 
 def generate_shots(sensor: str, seeds: Sequence[int]) -> list[Shot]:
+    """Generated table scenes of one sensor, one for each of ``seeds``."""
     shots = []
     for seed in seeds:
         scene = generate_scene(seed, sensor=sensor)
@@ -164,6 +165,7 @@ def _painted(depth: np.ndarray) -> np.ndarray:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """``python -m segpoint_training.scenes.compare``, see the module."""
     parser = argparse.ArgumentParser(description="Draw generated clouds beside real ones and compare their figures.")
     parser.add_argument("folder", type=Path, help="organized, coloured clouds of a real sensor")
     parser.add_argument("--out", type=Path, required=True, help="the picture (.png)")

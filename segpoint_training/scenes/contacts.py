@@ -9,7 +9,9 @@ from scipy.spatial import cKDTree
 
 from .scene import Scene, SceneObject
 
-_SAMPLE = 3000  # points of one object that are looked at
+FAR = 0.5  # metres from which on nothing is at a wall
+_SAMPLE, _WALL_SAMPLE = 400, 3000  # points of one object, and of one wall, that are looked at
+_FEWEST = 30  # points of a wall that tell where it is
 
 
 def wall_distances(scene: Scene) -> dict[tuple[int, int], tuple[float, float]]:
@@ -17,23 +19,29 @@ def wall_distances(scene: Scene) -> dict[tuple[int, int], tuple[float, float]]:
 
     What is seen of a wardrobe is its front, so distances between seen points are only an upper bound; a box along the
     level frame's axes is larger than a turned wall, so distances between boxes are only a lower one, and where the
-    wall runs along an axis they hold exactly.
+    wall runs along an axis they hold exactly. Where the least is FAR already the most is not looked for but infinite.
     """
-    clouds = {o.id: _points(scene, o) for o in scene.objects}
-    walls = [o for o in scene.objects if o.category == "wall" and len(clouds[o.id]) >= 30]
-    trees = {wall.id: cKDTree(clouds[wall.id]) for wall in walls}
+    walls = [o for o in scene.objects if o.category == "wall" and o.points >= _FEWEST]
+    trees = {wall.id: cKDTree(_points(scene, wall, _WALL_SAMPLE)) for wall in walls}
     found: dict[tuple[int, int], tuple[float, float]] = {}
     for o in scene.objects:
-        if o.category in ("wall", "floor", "door", "rug") or not len(clouds[o.id]):
+        if o.category in ("wall", "floor", "door", "rug") or not walls:
+            continue
+        points = _points(scene, o, _SAMPLE)
+        if not len(points):
             continue
         for wall in walls:
-            seen = float(trees[wall.id].query(clouds[o.id])[0].min())
             free = [max(0.0, abs(o.centre[i] - wall.centre[i]) - (o.size[i] + wall.size[i]) / 2) for i in (0, 1)]
             boxes = math.hypot(*free)
+            if boxes >= FAR:
+                found[o.id, wall.id] = (boxes, math.inf)
+                continue
+            seen = float(trees[wall.id].query(points)[0].min())
             found[o.id, wall.id] = (boxes, min(seen, boxes) if min(wall.size[:2]) < 0.25 else seen)
     return found
 
 
-def _points(scene: Scene, o: SceneObject) -> np.ndarray:
+def _points(scene: Scene, o: SceneObject, most: int) -> np.ndarray:
+    """(n, 3) about ``most`` of the object's points at most, in the scene's frame, m."""
     own = np.flatnonzero((scene.instance == o.id) & np.isfinite(scene.xyz[:, 2]))
-    return scene.xyz[own[:: max(1, len(own) // _SAMPLE)]].astype(np.float64)
+    return scene.xyz[own[:: max(1, len(own) // most)]].astype(np.float64)

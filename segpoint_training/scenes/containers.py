@@ -85,13 +85,13 @@ def _can_body(draw: Draw, kind: str, radius: float, height: float) -> Mesh:
     if kind == "spray":
         body = height - 0.012
         profile = [(0.0, 0.0), (radius * 1.02, 0.0), (radius * 1.02, 0.003), (radius, 0.005), (radius, body * 0.86),
-                   (radius * 0.8, body * 0.93), (radius * 0.45, body * 0.97), (radius * 0.42, body), (0.0,
-                   body)]  # fmt: skip
+                   (radius * 0.8, body * 0.93), (radius * 0.45, body * 0.97), (radius * 0.42, body),
+                   (0.0, body)]  # fmt: skip
         return lathe(profile, [LID, LID, LID, SIDE, LID, LID, LID, LID])
     rim, lip = 1.03, 0.012 if kind == "coffee" else 0.005
     profile = [(0.0, 0.002), (radius * 0.96, 0.002), (radius * rim, 0.0), (radius * rim, 0.003), (radius, 0.005),
-               (radius, height - lip), (radius * rim, height - lip + 0.002), (radius * rim, height), (radius * 0.96,
-               height - 0.002), (0.0, height - 0.002)]  # fmt: skip
+               (radius, height - lip), (radius * rim, height - lip + 0.002), (radius * rim, height),
+               (radius * 0.96, height - 0.002), (0.0, height - 0.002)]  # fmt: skip
     return lathe(profile, [LID, LID, LID, LID, SIDE, LID, LID, LID, LID])
 
 

@@ -18,8 +18,8 @@ def marker(draw: Draw) -> Model:
         long, radius = 0.11, 0.0135
     back = {"straight": 0.97, "stepped": 0.8, "tapered": 0.7, "chunky": 1.0}[shape]
     profile = [(0.0, 0.0), (radius * back, 0.0), (radius * back, 0.012), (radius, 0.02), (radius, long * 0.62),
-               (radius * 1.1, long * 0.62), (radius * 1.06, long * 0.97), (radius * 0.7, long), (0.0,
-               long)]  # fmt: skip
+               (radius * 1.1, long * 0.62), (radius * 1.06, long * 0.97), (radius * 0.7, long),
+               (0.0, long)]  # fmt: skip
     body = lathe(profile, [1, 1, 0, 0, 2, 2, 2, 2], 18)
     ink = draw.colour(black=3, red=2, blue=2, green=1.5, white=0.1, gray=0.3)
     barrel = draw.one_of(
@@ -41,15 +41,15 @@ def pen(draw: Draw) -> Model:
     metal = np.full(3, draw.uniform(0.6, 0.8))
     if kind == "pencil":
         long, radius = draw.uniform(0.11, 0.19), 0.0038
-        mesh = lathe([(0.0, 0.0), (radius, 0.0), (radius, 0.012), (radius, long - 0.018), (0.001, long - 0.002), (0.0,
-                      long)], [2, 2, 0, 1, 3], 6)  # fmt: skip
+        mesh = lathe([(0.0, 0.0), (radius, 0.0), (radius, 0.012), (radius, long - 0.018), (0.001, long - 0.002),
+                      (0.0, long)], [2, 2, 0, 1, 3], 6)  # fmt: skip
         skins = (plain(draw.colour(yellow=4, red=2, green=2, blue=2, black=2)), plain((0.85, 0.66, 0.44)),
                  plain(draw.colour(pink=3, gray=2)), plain(tone * 0.3))  # fmt: skip
         return Model("pen", laid_down(mesh, draw.uniform(0, 6.28)), Surface(skins, 0.2), "lying", "wood")
     wide = radius * (1.35 if kind == "fountain" else 1.0)
     profile = [(0.0, 0.0), (0.002, 0.0), (0.0025, 0.006), (wide * 0.8, 0.022), (wide, 0.04), (wide, long * 0.55),
-               (wide * 1.08, long * 0.56), (wide, long * 0.93), (wide * 0.5, long * 0.945), (wide * 0.5, long), (0.0,
-               long)]  # fmt: skip
+               (wide * 1.08, long * 0.56), (wide, long * 0.93), (wide * 0.5, long * 0.945), (wide * 0.5, long),
+               (0.0, long)]  # fmt: skip
     body = lathe(profile, [1, 1, 1, 2, 0, 1, 0, 1, 1, 1], 16)
     clip = bar([(long * 0.62, 0, wide * 1.5, 0.0018, 0.0006), (long * 0.92, 0, wide * 1.55, 0.0018, 0.0006)], part=1)
     link = bar(
@@ -66,7 +66,7 @@ def pen(draw: Draw) -> Model:
 def notebook(draw: Draw) -> Model:
     """A pad on a spiral, a stitched book with an elastic, or an open pad with lines."""
     kind = draw.pick(("spiral", "elastic", "open", "spiral", "pad"))
-    length, width, thick = draw.uniform(0.13, 0.28), 0.0, draw.uniform(0.007, 0.02)
+    length, thick = draw.uniform(0.13, 0.28), draw.uniform(0.007, 0.02)
     width = length * draw.uniform(0.65, 0.78)
     paper = np.array([0.96, 0.95, 0.9]) * draw.uniform(0.92, 1.03)
     lined = np.tile(paper, (60, 40, 1)).astype(np.float32)
@@ -87,7 +87,7 @@ def notebook(draw: Draw) -> Model:
     if kind in ("spiral", "pad"):
         along = int(length / 0.009) if kind == "spiral" else int(width / 0.009)
         coil = lathe([(0.0036, -0.001), (0.005, -0.001), (0.005, 0.001), (0.0036, 0.001), (0.0036, -0.001)], 3, 10)
-        ring = coil.scaled(1, 1, 1).turned(rotation(0, np.pi / 2)).scaled(1, 1, max(thick / 0.0085, 1.0))
+        ring = coil.turned(rotation(0, np.pi / 2)).scaled(1, 1, max(thick / 0.0085, 1.0))
         for place in np.linspace(-0.47, 0.47, along):
             spot = (-width / 2, place * length) if kind == "spiral" else (place * width, length / 2)
             turned = ring if kind == "spiral" else ring.turned(rotation(2, np.pi / 2))
@@ -216,8 +216,9 @@ def clock(draw: Draw) -> Model:
             leg = foot.turned(rotation(1, -np.pi / 2 - side * 0.5))
             pieces.append(leg.moved(side * radius * 0.75, -deep / 2, 0.0).of_part(2))
     elif kind == "mantel":
-        pieces.append(bar([(-radius * 2, -deep / 2, 0.012, deep * 0.45, 0.012), (-radius, -deep / 2, radius * 0.6,
-                           deep * 0.4, radius * 0.6), (radius, -deep / 2, radius * 0.6, deep * 0.4, radius * 0.6),
+        pieces.append(bar([(-radius * 2, -deep / 2, 0.012, deep * 0.45, 0.012),
+                           (-radius, -deep / 2, radius * 0.6, deep * 0.4, radius * 0.6),
+                           (radius, -deep / 2, radius * 0.6, deep * 0.4, radius * 0.6),
                            (radius * 2, -deep / 2, 0.012, deep * 0.45, 0.012)]))  # fmt: skip
     metal = plain(np.full(3, draw.uniform(0.5, 0.75))) if draw.chance(0.6) else plain(shell)
     surface = Surface((plain(shell), _dial(draw, face, ink), metal), 0.3)
@@ -225,12 +226,14 @@ def clock(draw: Draw) -> Model:
 
 
 def stapler(draw: Draw) -> Model:
+    """A stapler, half open."""
     long, wide = draw.uniform(0.1, 0.15), draw.uniform(0.014, 0.02)
     hump = draw.pick((1.0, 1.3, 0.8, 1.7))
     base = bar([(0.0, 0, 0.004, wide, 0.004), (long, 0, 0.003, wide * 0.9, 0.003)], SOFT, part=1)
     lift = draw.uniform(0.25, 0.32)
-    arm = bar([(0.0, 0, 0.012, wide * 0.85, 0.010), (0.25 * long, 0, 0.014, wide * 0.85, 0.012 * hump), (0.7 * long, 0,
-               0.012, wide * 0.8, 0.010 * hump), (0.97 * long, 0, 0.008, wide * 0.7, 0.007)], SOFT, 50.0)  # fmt: skip
+    arm = bar([(0.0, 0, 0.012, wide * 0.85, 0.010), (0.25 * long, 0, 0.014, wide * 0.85, 0.012 * hump),
+               (0.7 * long, 0, 0.012, wide * 0.8, 0.010 * hump), (0.97 * long, 0, 0.008, wide * 0.7, 0.007)], SOFT,
+              50.0)  # fmt: skip
     rail = bar([(0.02, 0, 0.0, wide * 0.55, 0.005), (0.97 * long, 0, 0.0, wide * 0.55, 0.005)], part=2)
     upper = merged([arm, rail]).turned(rotation(1, -lift / 2)).moved(z=0.012)
     colour = draw.colour(black=4, red=2, blue=2, gray=1)

@@ -1,4 +1,4 @@
-"""Electric things: tablet, speaker, radio, camera."""
+"""Electric things, their fronts to −y: tablet, speaker, radio, camera."""
 
 from __future__ import annotations
 
@@ -48,13 +48,15 @@ def tablet(draw: Draw) -> Model:
         high = float(mesh.vertices[:, 2].max() - top[2]) * 0.55
         back = prop.turned(rotation(0, -np.arcsin(min(high / (width * 0.62), 0.95)))).of_part(0)
         at = float(np.interp(high, (0, np.sin(slope) * width), (0, np.cos(slope) * width))) + thick * np.sin(slope)
-        mesh = merged([mesh.moved(y=-float(mesh.vertices[:, 1].min()), z=-float(top[2])), back.turned(rotation(2,
-                       np.pi)).resting().moved(y=at + float(np.ptp(back.vertices[:, 1])) / 2)])  # fmt: skip
+        leaning = mesh.moved(y=-float(mesh.vertices[:, 1].min()), z=-float(top[2]))
+        stay = back.turned(rotation(2, np.pi)).resting().moved(y=at + float(np.ptp(back.vertices[:, 1])) / 2)
+        mesh = merged([leaning, stay])
         return Model("tablet", mesh.resting(), surface, "upright", "glass")
     return Model("tablet", mesh, surface, "lying", "glass", top=(thick + 0.0006, rectangle(length, width)))
 
 
-def _grille(draw: Draw, base: np.ndarray, repeat: tuple[float, float] = (10, 10)) -> Skin:
+def _grille(base: np.ndarray, repeat: tuple[float, float]) -> Skin:
+    """Cloth or metal with holes."""
     texture = np.tile(base, (8, 8, 1)).astype(np.float32)
     y, x = np.mgrid[:8, :8]
     texture[np.hypot(x - 3.5, y - 3.5) < 2.4] *= 0.35
@@ -68,13 +70,13 @@ def speaker(draw: Draw) -> Model:
     if kind == "box":
         wide, tall = draw.uniform(0.09, 0.16), draw.uniform(0.15, 0.27)
         deep = wide * draw.uniform(0.8, 1.2)
-        case = box((deep, wide, tall)).of_part(0)
+        case = box((wide, deep, tall)).of_part(0)
         pieces = [case]
         for z, radius in ((0.36, 0.38), (0.76, 0.2)):
             r = radius * min(wide, tall * 0.55)
-            cone = lathe([(0.0, 0.002), (r * 0.3, 0.004), (r * 0.32, 0.001), (r * 0.85, 0.005), (r, 0.006), (r * 1.1,
-                          0.0)][::-1], [2, 1, 1, 2, 2], 24)  # fmt: skip
-            pieces.append(cone.turned(rotation(1, np.pi / 2)).moved(deep / 2, 0, z * tall))
+            cone = lathe([(0.0, 0.002), (r * 0.3, 0.004), (r * 0.32, 0.001), (r * 0.85, 0.005), (r, 0.006),
+                          (r * 1.1, 0.0)][::-1], [2, 1, 1, 2, 2], 24)  # fmt: skip
+            pieces.append(cone.turned(rotation(0, np.pi / 2)).moved(0, -deep / 2, z * tall))
         wooden = draw.chance(0.3)
         outside = grain(draw.rng, draw.colour(brown=1, rest=0), 0.1) if wooden else plain(shell)
         surface = Surface(
@@ -86,7 +88,7 @@ def speaker(draw: Draw) -> Model:
             surface,
             "upright",
             "wood" if wooden else "plastic",
-            top=(tall, rectangle(deep, wide)),
+            top=(tall, rectangle(wide, deep)),
         )
     radius = draw.uniform(0.03, 0.048)
     tall = {"cylinder": draw.uniform(0.1, 0.2), "lying cylinder": draw.uniform(0.15, 0.21), "puck": radius * 1.0}[kind]
@@ -97,7 +99,7 @@ def speaker(draw: Draw) -> Model:
     body = lathe(profile, [2, 2, 1, 2, 2, 0], 28)
     dark = plain(shell * draw.uniform(0.5, 0.9))
     surface = Surface(
-        (plain(np.clip(shell * 1.3 + 0.05, 0, 1)), _grille(draw, np.clip(shell + 0.06, 0, 1), (14, 8)), dark), 0.1
+        (plain(np.clip(shell * 1.3 + 0.05, 0, 1)), _grille(np.clip(shell + 0.06, 0, 1), (14, 8)), dark), 0.1
     )
     if kind == "lying cylinder":
         return Model("speaker", laid_down(body, draw.uniform(0, 6.28)), surface, "lying", "plastic")
@@ -105,12 +107,11 @@ def speaker(draw: Draw) -> Model:
 
 
 def radio(draw: Draw) -> Model:
+    """A radio: portable with a handle and a mast, or one for the shelf."""
     wide, deep, tall = draw.uniform(0.15, 0.3), draw.uniform(0.05, 0.1), draw.uniform(0.09, 0.17)
     shell = draw.colour(black=2, red=2, gray=2, brown=1.5, white=1.5)
     kind = draw.pick(("portable", "retro", "portable", "table"))
-    case = (
-        pillar([(wide, deep, 0.0), (wide, deep, tall)], 0.012 if kind != "retro" else 0.03).turned(np.eye(3)).of_part(0)
-    )
+    case = pillar([(wide, deep, 0.0), (wide, deep, tall)], 0.012 if kind != "retro" else 0.03).of_part(0)
     round_dial = kind == "retro"
     face: list[Mesh] = []
     front = rotation(0, np.pi / 2)  # z forward along −y
@@ -135,7 +136,7 @@ def radio(draw: Draw) -> Model:
     wooden = kind != "portable" and draw.chance(0.5)
     outside = grain(draw.rng, draw.colour(brown=1, rest=0), 0.1) if wooden else plain(shell)
     metal = plain(np.full(3, draw.uniform(0.55, 0.75)))
-    surface = Surface((outside, _grille(draw, np.full(3, draw.uniform(0.2, 0.7)), (12, 8)), Skin(dial), metal,
+    surface = Surface((outside, _grille(np.full(3, draw.uniform(0.2, 0.7)), (12, 8)), Skin(dial), metal,
                        plain(shell * 0.6), metal), 0.25)  # fmt: skip
     return Model("radio", merged([case, *face]).resting(), surface, "upright", "wood" if wooden else "plastic")
 
@@ -150,16 +151,16 @@ def camera(draw: Draw) -> Model:
     pieces = [body]
     long = {"reflex": draw.uniform(0.05, 0.1), "compact": 0.018, "instant": 0.03, "retro": 0.03}[kind]
     r = tall * (0.38 if kind != "compact" else 0.3)
-    lens = lathe([(r, 0.0), (r, long * 0.4), (r * 0.94, long * 0.42), (r * 0.94, long), (r * 0.8, long), (r * 0.75,
-                  long - 0.006), (0.0, long - 0.009)], [1, 1, 1, 1, 1, 2], 24)  # fmt: skip
+    lens = lathe([(r, 0.0), (r, long * 0.4), (r * 0.94, long * 0.42), (r * 0.94, long), (r * 0.8, long),
+                  (r * 0.75, long - 0.006), (0.0, long - 0.009)], [1, 1, 1, 1, 1, 2], 24)  # fmt: skip
     pieces.append(lens.turned(rotation(0, np.pi / 2)).moved(0.06 * wide, -deep / 2, tall * 0.46))
     if kind == "reflex":
         hump = bar([(-0.2 * wide, 0, tall, deep * 0.4, 0.002), (-0.1 * wide, 0, tall + 0.006, deep * 0.48, 0.012),
                     (0.16 * wide, 0, tall + 0.006, deep * 0.48, 0.012), (0.26 * wide, 0, tall, deep * 0.4, 0.002)],
                    FLAT)  # fmt: skip
         pieces.append(hump.of_part(0))
-        pieces.append(bar([(-wide * 0.5, -deep * 0.5, tall * 0.48, 0.012, tall * 0.45), (-wide * 0.33, -deep * 0.5,
-                           tall * 0.48, 0.012, tall * 0.45)], SOFT, 50.0, 1))  # fmt: skip
+        pieces.append(bar([(-wide * 0.5, -deep * 0.5, tall * 0.48, 0.012, tall * 0.45),
+                           (-wide * 0.33, -deep * 0.5, tall * 0.48, 0.012, tall * 0.45)], SOFT, 50.0, 1))  # fmt: skip
     else:
         window = box((0.018, 0.002, 0.012)).of_part(2)
         pieces.append(window.moved(-wide * 0.3, -deep / 2 - 0.0005, tall * 0.76))

@@ -149,15 +149,8 @@ def cup(draw: Draw) -> Model:
     style, pose = draw.uniform(0, 1), "upright"
     if kind == "to go":
         r, z = rim + 0.0025, height
-        lid = [
-            (r, z - 0.004),
-            (r, z + 0.004),
-            (r * 0.94, z + 0.006),
-            (r * 0.92, z + 0.014),
-            (r * 0.84, z + 0.014),
-            (r * 0.8, z + 0.01),
-            (0.0, z + 0.01),
-        ]
+        lid = [(r, z - 0.004), (r, z + 0.004), (r * 0.94, z + 0.006), (r * 0.92, z + 0.014), (r * 0.84, z + 0.014),
+               (r * 0.8, z + 0.01), (0.0, z + 0.01)]  # fmt: skip
         extra.append(lathe(lid, HANDLE))
         grip = plain(draw.colour(white=5, black=3, brown=1, rest=0.1))
         if draw.chance(0.6):  # a sleeve of card
@@ -207,27 +200,16 @@ def glass(draw: Draw) -> Model:
         neck = (0.45 if kind != "flute" else 0.36) * height
         side = [(foot, 0.0), (foot, 0.003), (0.006, 0.012), (0.005, neck), (belly * 0.7, neck * 1.25),
                 (belly, neck * 1.55), (rim, height)]  # fmt: skip
-        inner_side = [
-            (rim - 0.002, height),
-            (belly - 0.002, neck * 1.55),
-            (belly * 0.66, neck * 1.27),
-            (0.0, neck * 1.05),
-        ]
+        inner_side = [(rim - 0.002, height), (belly - 0.002, neck * 1.55), (belly * 0.66, neck * 1.27),
+                      (0.0, neck * 1.05)]  # fmt: skip
         mesh = lathe([(0.0, 0.0), *side, *inner_side], [OUTSIDE] * 7 + [INSIDE] * 4)
         level = max(level, 0.75)
         drink = _level(np.array([(0.0, 0.0), *inner_side[::-1]]), height * level)
     tint = np.clip(np.array([0.72, 0.78, 0.78]) * draw.uniform(0.75, 1.15), 0, 1)
     skin = outside = plain(tint)
     filled = draw.chance(0.35)
-    poured = draw.one_of(
-        (
-            np.array([0.75, 0.4, 0.08]),
-            np.array([0.4, 0.05, 0.1]),
-            np.array([0.2, 0.1, 0.05]),
-            np.array([0.9, 0.8, 0.4]),
-            tint,
-        )
-    )
+    drinks = ((0.75, 0.4, 0.08), (0.4, 0.05, 0.1), (0.2, 0.1, 0.05), (0.9, 0.8, 0.4), tint)
+    poured = np.array(draw.one_of(drinks))
     if filled:
         mesh = merged([mesh, drink])
         seen = np.tile(tint, (40, 1, 1)).astype(np.float32)
@@ -238,6 +220,7 @@ def glass(draw: Draw) -> Model:
 
 
 def bowl(draw: Draw) -> Model:
+    """A bowl of china, wood or steel: empty, upside down or filled."""
     rim = draw.uniform(0.055, 0.14)
     height = rim * draw.uniform(0.5, 0.95)
     foot = rim * draw.uniform(0.35, 0.6)
@@ -347,6 +330,7 @@ def pot(draw: Draw) -> Model:
 
 
 def teapot(draw: Draw) -> Model:
+    """A teapot with its lid."""
     radius, height = draw.uniform(0.055, 0.085), draw.uniform(0.08, 0.13)
     belly = draw.pick((0.35, 0.5, 0.62, 0.2))
     t = np.linspace(0, 1, 9)
@@ -369,6 +353,7 @@ def teapot(draw: Draw) -> Model:
 
 
 def pitcher(draw: Draw) -> Model:
+    """A jug for water or milk."""
     radius, height = draw.uniform(0.045, 0.065), draw.uniform(0.16, 0.24)
     kind = draw.pick(("straight", "bellied", "cone"))
     if kind == "bellied":
@@ -383,6 +368,7 @@ def pitcher(draw: Draw) -> Model:
 
 
 def vase(draw: Draw) -> Model:
+    """A vase for the table, without flowers."""
     radius, height = draw.uniform(0.035, 0.07), draw.uniform(0.12, 0.28)
     shape = draw.pick(([0.6, 1.0, 0.9, 0.45, 0.6], [0.45, 0.7, 1.0, 0.7, 0.5], [0.7, 0.8, 0.85, 0.95, 1.1],
                        [1.0, 0.75, 0.5, 0.4, 0.45], [0.6, 0.95, 0.55, 0.8, 0.6]))  # fmt: skip

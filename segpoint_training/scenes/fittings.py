@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from segpoint_training.scenes import colours
+from segpoint_training.scenes.joinery import block, cylinder, rod, slab, wood
 from segpoint_training.scenes.model import Draw, Model, disc, rectangle
-from segpoint_training.scenes.seats import bar, block, pillar, slab, wood
 from segpoint_training.scenes.shapes import Mesh, lathe, merged, prism, rotation
 from segpoint_training.scenes.surfaces import Skin, Surface, cloth, grain, plain, printed
 
@@ -16,13 +16,14 @@ def _enamel(draw: Draw) -> Skin:
     return plain(draw.colour(white=7, gray=3, black=1.5, red=0.2, rest=0.0))
 
 
-def _appliance(draw: Draw, category: str, pieces: list[Mesh], skins: tuple[Skin, ...],
-               size: tuple[float, float, float]) -> Model:  # fmt: skip
+def _appliance(category: str, pieces: list[Mesh], skins: tuple[Skin, ...], size: tuple[float, float, float]) -> Model:
+    """What all enamelled appliances share; ``size``: width, depth and height of the body, whose top carries things."""
     return Model(category, merged(pieces), Surface(skins, 0.3, 0.04), "upright", "metal",
                  top=(size[2], rectangle(size[0] * 0.95, size[1] * 0.9)))  # fmt: skip
 
 
 def refrigerator(draw: Draw) -> Model:
+    """A refrigerator with one door, two above each other or two side by side."""
     width, depth, height = draw.uniform(0.52, 0.9), draw.uniform(0.55, 0.72), draw.uniform(1.3, 1.95)
     style = draw.pick(("one", "top", "bottom", "side"))
     pieces = [block((width, depth, height), (0, 0, 0))]
@@ -38,7 +39,7 @@ def refrigerator(draw: Draw) -> Model:
         pieces.append(block((0.025, 0.03, tall), (x + side, -depth / 2 - 0.065, (low + high - tall) / 2), 2))
     body = _enamel(draw)
     skins = (body, body, plain(np.full(3, draw.one_of((0.15, 0.7, 0.8)))))
-    return _appliance(draw, "refrigerator", pieces, skins, (width, depth, height))
+    return _appliance("refrigerator", pieces, skins, (width, depth, height))
 
 
 def oven(draw: Draw) -> Model:
@@ -51,7 +52,7 @@ def oven(draw: Draw) -> Model:
     pieces.append(block((width * 0.7, 0.006, 0.28), (0, front - 0.032, 0.28), 1))
     pieces.append(block((width * 0.75, 0.03, 0.02), (0, front - 0.05, 0.63), 2))
     for k in range(5):
-        knob = pillar(0.02, 0.03, 2).turned(rotation(0, np.pi / 2), ((k - 2) * width * 0.17, front, height - 0.08))
+        knob = cylinder(0.02, 0.03, 2).turned(rotation(0, np.pi / 2), ((k - 2) * width * 0.17, front, height - 0.08))
         pieces.append(knob)
     top = height
     if draw.pick((True, True, False)):
@@ -59,12 +60,13 @@ def oven(draw: Draw) -> Model:
         for x in (-0.25, 0.25):
             for y in (-0.24, 0.22):
                 spot = (x * width, y * depth, height)
-                pieces.append(pillar(draw.uniform(0.065, 0.1), 0.012, 2).turned(np.eye(3), spot))
+                pieces.append(cylinder(draw.uniform(0.065, 0.1), 0.012, 2).turned(np.eye(3), spot))
     skins = (_enamel(draw), plain(np.full(3, draw.uniform(0.05, 0.12))), plain(np.full(3, draw.one_of((0.1, 0.6)))))
-    return _appliance(draw, "oven", pieces, skins, (width * 0.9, depth * 0.8, top))
+    return _appliance("oven", pieces, skins, (width * 0.9, depth * 0.8, top))
 
 
 def washing_machine(draw: Draw) -> Model:
+    """A washing machine that is filled from its front."""
     width, depth, height = draw.uniform(0.58, 0.62), draw.uniform(0.5, 0.62), draw.uniform(0.83, 0.88)
     front, radius = -depth / 2, draw.pick((0.15, 0.18, 0.21, 0.13))
     pieces = [block((width, depth, height), (0, 0, 0))]
@@ -73,13 +75,15 @@ def washing_machine(draw: Draw) -> Model:
     glass = lathe([(radius - 0.05, 0.012), (radius * 0.4, 0.035), (0.0, 0.04)], 2, 24)
     pieces += [piece.turned(rotation(0, np.pi / 2), (0, front, height * 0.46)) for piece in (ring, glass)]
     pieces.append(block((width - 0.02, 0.012, 0.1), (0, front - 0.006, height - 0.13), 3))
-    knob = pillar(0.03, 0.03, 1).turned(rotation(0, np.pi / 2), (draw.uniform(-0.1, 0.2), front - 0.01, height - 0.08))
+    knob = cylinder(0.03, 0.03, 1).turned(
+        rotation(0, np.pi / 2), (draw.uniform(-0.1, 0.2), front - 0.01, height - 0.08)
+    )
     pieces.append(knob)
     body = plain(draw.colour(white=8, gray=2, black=1, rest=0.0))
     grey = plain(np.full(3, draw.one_of((0.25, 0.6, 0.75))))
     panel = body if draw.chance(0.5) else plain(np.full(3, 0.2))
     skins = (body, grey, plain((0.12, 0.13, 0.15)), panel)
-    return _appliance(draw, "washing machine", pieces, skins, (width, depth, height))
+    return _appliance("washing machine", pieces, skins, (width, depth, height))
 
 
 def sink(draw: Draw) -> Model:
@@ -99,7 +103,7 @@ def sink(draw: Draw) -> Model:
     bowl = lathe(basin, 0, 24).scaled(draw.uniform(1.0, 1.2), draw.uniform(0.8, 0.95))
     depth = 0.48
     if style == "pillar":
-        pieces = [bowl.turned(np.eye(3), (0, 0, height - 0.165)), pillar(0.09, height - 0.15)]
+        pieces = [bowl.turned(np.eye(3), (0, 0, height - 0.165)), cylinder(0.09, height - 0.15)]
         pieces.append(slab(0.5, 0.12, 0.12, (0, 0.2, height - 0.12)))
     else:
         width = draw.uniform(0.6, 1.0)
@@ -115,14 +119,15 @@ def sink(draw: Draw) -> Model:
         for x in (-width / 4, width / 4):
             pieces.append(block((width / 2 - 0.02, 0.016, body - 0.28), (x, -depth / 2 - 0.008, 0.06), 1))
     rear = 0.2
-    pieces += [bar((0, rear, height - 0.02), (0, rear, height + 0.16), 0.026, 2)]
-    pieces += [bar((0, rear, height + 0.15), (0, rear - 0.14, height + 0.13), 0.022, 2)]
+    pieces += [rod((0, rear, height - 0.02), (0, rear, height + 0.16), 0.026, 2)]
+    pieces += [rod((0, rear, height + 0.15), (0, rear - 0.14, height + 0.13), 0.022, 2)]
     ceramic = plain(draw.colour(white=9, gray=1, rest=0.05)) if style != "kitchen" else plain((0.66, 0.67, 0.69))
     return Model("sink", merged(pieces), Surface((ceramic, wood(draw), plain((0.72, 0.73, 0.75))), 0.4), "upright",
                  "metal" if style == "kitchen" else "ceramic")  # fmt: skip
 
 
 def toilet(draw: Draw) -> Model:
+    """A toilet with its cistern, lid up or down."""
     seat, length = draw.uniform(0.38, 0.44), draw.uniform(0.46, 0.54)
     profile = [(0.0, 0.0), (0.11, 0.0), (0.1, 0.1), (0.13, seat * 0.6), (0.185, seat * 0.9), (0.185, seat),
                (0.14, seat), (0.1, seat - 0.12), (0.0, seat - 0.15)]  # fmt: skip
@@ -135,7 +140,7 @@ def toilet(draw: Draw) -> Model:
     cistern = draw.uniform(0.3, 0.38)
     lid = slab(0.36, 0.02, length * 0.95, (0, behind - 0.02, seat + 0.02), 1, 0.009)
     if draw.pick((False, True, True)):  # lid down
-        lid = pillar(0.19, 0.02, 1).scaled(y=length / 0.37).turned(np.eye(3), (0, -0.1, seat + 0.02))
+        lid = cylinder(0.19, 0.02, 1).scaled(y=length / 0.37).turned(np.eye(3), (0, -0.1, seat + 0.02))
     pieces.append(lid)
     pieces.append(slab(0.38, 0.17, cistern, (0, behind + 0.09, seat), 0, 0.02))
     white = plain(draw.colour(white=12, gray=0.5, pink=0.2, rest=0.05))
@@ -144,6 +149,7 @@ def toilet(draw: Draw) -> Model:
 
 
 def trash_can(draw: Draw) -> Model:
+    """A bin: open, with a pedal or a dome, or angular."""
     radius, height = draw.uniform(0.11, 0.19), draw.uniform(0.25, 0.65)
     kind = draw.pick(("open", "pedal", "box", "dome"))
     base = draw.uniform(0.75, 1.0) * radius
@@ -189,6 +195,7 @@ def tv(draw: Draw) -> Model:
 
 
 def rug(draw: Draw) -> Model:
+    """A rug, rectangular; held out: round."""
     thick = draw.uniform(0.008, 0.02)
     base, second = (draw.colour(red=2, gray=3, brown=2, white=2, blue=1.5) for _ in range(2))
     if draw.pick((False, False, False, True)):
@@ -216,6 +223,7 @@ def rug(draw: Draw) -> Model:
 
 
 def fireplace(draw: Draw) -> Model:
+    """A fireplace with its mantelpiece, with or without logs."""
     width, depth, height = draw.uniform(1.1, 1.6), draw.uniform(0.28, 0.42), draw.uniform(0.95, 1.25)
     side, lintel = draw.uniform(0.2, 0.3), height * draw.pick((0.3, 0.4, 0.22))
     opening = height - lintel - 0.05
@@ -225,7 +233,7 @@ def fireplace(draw: Draw) -> Model:
     pieces.append(block((width - 2 * side, depth - 0.04, 0.04), (0, -0.02, 0), 2))
     pieces.append(block((width + 0.12, depth + 0.06, 0.05), (0, -0.03, height - 0.05), 1))
     if draw.chance(0.6):
-        pieces += [bar((-0.2, 0.02 + y, z), (0.2, y - 0.02, z + 0.02), 0.07, 3) for y, z in
+        pieces += [rod((-0.2, 0.02 + y, z), (0.2, y - 0.02, z + 0.02), 0.07, 3) for y, z in
                    ((-0.05, 0.08), (0.06, 0.08), (0.0, 0.15))]  # fmt: skip
     stone = draw.colour(white=4, gray=3, brown=2, red=1, rest=0.0)
     skins = (grain(draw.rng, stone, 0.06, 2), wood(draw), plain(np.full(3, 0.1)), plain((0.35, 0.22, 0.12)))
@@ -243,8 +251,8 @@ def door(draw: Draw) -> Model:
         for s in (-1, 1):
             pieces.append(block((width - 0.24, 0.008, tall - 0.1), (0, s * 0.024, 0.15 + k * tall), 1))
     for s in (-1, 1):
-        pieces.append(bar((width / 2 - 0.07, 0, 1.02), (width / 2 - 0.07, s * 0.065, 1.02), 0.02, 2))
-        pieces.append(bar((width / 2 - 0.06, s * 0.065, 1.02), (width / 2 - 0.18, s * 0.065, 1.02), 0.02, 2))
+        pieces.append(rod((width / 2 - 0.07, 0, 1.02), (width / 2 - 0.07, s * 0.065, 1.02), 0.02, 2))
+        pieces.append(rod((width / 2 - 0.06, s * 0.065, 1.02), (width / 2 - 0.18, s * 0.065, 1.02), 0.02, 2))
     skin = plain(draw.colour(white=9, gray=1, rest=0.0)) if draw.chance(0.55) else wood(draw)
     skins = (skin, skin if draw.chance(0.7) else wood(draw), plain(np.full(3, draw.one_of((0.2, 0.7)))))
     return Model("door", merged(pieces), Surface(skins, 0.15), "upright", "wood")
@@ -261,7 +269,7 @@ def floor_plant(draw: Draw) -> Model:
     count = int(rng.integers(18, 46))
     pieces = [vessel]
     if kind != "swords":
-        pieces.append(bar((0, 0, pot - 0.05), (0.03, 0.02, tall * 0.75), 0.025, 2))
+        pieces.append(rod((0, 0, pot - 0.05), (0.03, 0.02, tall * 0.75), 0.025, 2))
     spread = min(0.45, 0.28 * tall + 0.08)
     for _ in range(count):
         turn = rng.uniform(0, 2 * np.pi)
@@ -295,25 +303,27 @@ def _leaf(long: float, wide: float, rise: float, turn: float, foot: float) -> Me
 
 
 def floor_lamp(draw: Draw) -> Model:
+    """A standing lamp with a shade, on a foot or three legs."""
     foot, height = draw.uniform(0.11, 0.16), draw.uniform(1.3, 1.75)
     low, tall = draw.uniform(0.13, 0.24), draw.uniform(0.2, 0.35)
     high = low * draw.pick((0.6, 1.0, 0.8, 1.25))
-    rod = merged([pillar(foot, 0.025), pillar(0.013, height - 0.1, 0, 0.02)])
+    stem = merged([cylinder(foot, 0.025), cylinder(0.013, height - 0.1, 0, 0.02)])
     if draw.chance(0.2):  # three legs
-        rod = merged([bar((foot * 2 * np.cos(a), foot * 2 * np.sin(a), 0), (0, 0, height - tall), 0.025)
-                      for a in (0.5, 2.6, 4.7)])  # fmt: skip
+        stem = merged([rod((foot * 2 * np.cos(a), foot * 2 * np.sin(a), 0), (0, 0, height - tall), 0.025)
+                       for a in (0.5, 2.6, 4.7)])  # fmt: skip
     shade = lathe([(low, height - tall), (high, height), (high - 0.004, height), (low - 0.004, height - tall)], 1, 22)
     skins = (plain(draw.colour(black=4, gray=2, brown=2, white=1, rest=0.1)), plain(draw.colour(white=6, rest=0.3)))
-    return Model("lamp", merged([rod, shade]), Surface(skins, 0.1), "upright", "")
+    return Model("lamp", merged([stem, shade]), Surface(skins, 0.1), "upright", "")
 
 
 def cardboard_box(draw: Draw) -> Model:
+    """A moving box, closed or open."""
     size = (draw.uniform(0.28, 0.6), draw.uniform(0.24, 0.45), draw.uniform(0.16, 0.42))
     base = colours.from_hsv(draw.uniform(26, 36), draw.uniform(0.35, 0.5), draw.uniform(0.6, 0.8))
     side = grain(draw.rng, base, 0.03, 6, 48)
     tape = grain(draw.rng, base, 0.03, 6, 48).texture.copy()
     tape[21:27] = colours.from_hsv(35, draw.uniform(0.1, 0.5), 0.8)
-    if draw.pick((False, False, True)):  # open: four flaps stand off
+    if draw.pick((False, False, True)):  # open: two flaps stand off
         flap = 0.5 * size[1]
         pieces = [block((size[0], 0.006, size[2]), (0, s * (size[1] / 2 - 0.003), 0)) for s in (-1, 1)]
         pieces += [block((0.006, size[1], size[2]), (s * (size[0] / 2 - 0.003), 0, 0)) for s in (-1, 1)]
@@ -338,6 +348,7 @@ def shelf_book(draw: Draw) -> Model:
 
 
 def floor_vase(draw: Draw) -> Model:
+    """A tall vase."""
     tall, radius = draw.uniform(0.35, 0.8), draw.uniform(0.1, 0.17)
     neck = radius * draw.pick((0.4, 0.6, 0.3, 0.9))
     t = np.linspace(0, 1, 12)

@@ -21,9 +21,8 @@ from segpoint.errors import SegPointError
 from segpoint.files import write_points
 from segpoint_training.parallel import in_order
 from segpoint_training.scenes.request import SceneRequest
-from segpoint_training.scenes.scene import Scene
+from segpoint_training.scenes.scene import GROUND, Scene
 
-CARRIER = 1  # id of what carries the scene
 PARTS = 10  # labels an object spans
 UNFINISHED = "unfinished.jsonl"  # the rows of the scenes written so far, after a line that says what was asked for
 
@@ -58,7 +57,7 @@ def write_scene(folder: Path, request: SceneRequest) -> list[dict[str, Any]]:
     """Generate one scene and write it as a labelled point file, organised where it is a depth image; its rows."""
     scene = request.generate()
     file = f"{request.name}.pcd"
-    label = np.where(scene.instance > CARRIER, scene.instance * PARTS, scene.instance).astype(np.uint32)
+    label = np.where(scene.instance > GROUND, scene.instance * PARTS, scene.instance).astype(np.uint32)
     write_points(folder / file, scene.xyz, scene.rgb, {"label": label}, scene.width, scene.height)
     return rows_of(scene, file)
 

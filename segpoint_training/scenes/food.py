@@ -27,6 +27,7 @@ def _two_tone(draw: Draw, first: np.ndarray, second: np.ndarray, low: float, hig
 
 
 def pear(draw: Draw) -> Model:
+    """A pear, standing or on its side."""
     radius = draw.uniform(0.03, 0.039)
     height = radius * draw.uniform(2.5, 3.0)
     neck = draw.pick((0.42, 0.5, 0.36, 0.6))
@@ -64,6 +65,7 @@ def peach(draw: Draw) -> Model:
 
 
 def strawberry(draw: Draw) -> Model:
+    """A strawberry on its side."""
     length = draw.uniform(0.03, 0.048)
     radius = length * draw.pick((0.4, 0.45, 0.36, 0.52))
     profile = [(0.0, 0.0), (0.3, 0.04), (0.62, 0.25), (0.9, 0.55), (1.0, 0.75), (0.85, 0.92), (0.4, 1.0), (0.0, 0.97)]
@@ -131,6 +133,7 @@ def bread(draw: Draw) -> Model:
 
 
 def hamburger(draw: Draw) -> Model:
+    """A bun with what is between its halves."""
     radius = draw.uniform(0.045, 0.06)
     bun = colours.from_hsv(draw.uniform(26, 34), draw.uniform(0.55, 0.7), draw.uniform(0.65, 0.85))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
 from segpoint_training.scenes import cases, fittings, seats
+from segpoint_training.scenes.assets import asset_categories, load_asset
 from segpoint_training.scenes.model import Draw, Model, rectangle
 
 FURNITURE: dict[str, Callable[[Draw], Model]] = {
@@ -53,10 +53,8 @@ def build_furniture(category: str, instance: int, split: str) -> Model:
     """
     stream = 2 * instance + (split != "train")
     rng = np.random.default_rng((stream, list(FURNITURE).index(category), 1))
-    count = 0 if category in _OWN else _assets(split).get(category, 0)
+    count = 0 if category in _OWN else asset_categories(split, "room").get(category, 0)
     if rng.random() < min(_EACH * count, _ASSETS):
-        from segpoint_training.scenes.assets import load_asset
-
         return with_top(load_asset(category, int(rng.integers(count)), split, rng, "room"))
     return _grounded(FURNITURE[category](Draw(rng, split)))
 
@@ -67,15 +65,6 @@ def _grounded(model: Model) -> Model:
     top = None if model.top is None else (model.top[0] + low, model.top[1])
     shelves = tuple((height + low, clearance, outline) for height, clearance, outline in model.shelves)
     return replace(model, mesh=model.mesh.moved(z=low), top=top, shelves=shelves)
-
-
-@cache
-def _assets(split: str) -> dict[str, int]:
-    try:
-        from segpoint_training.scenes.assets import asset_categories
-    except ImportError:
-        return {}
-    return asset_categories(split, "room")
 
 
 def with_top(model: Model) -> Model:

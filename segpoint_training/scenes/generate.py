@@ -10,18 +10,17 @@ from segpoint.errors import SegPointError
 from segpoint_training.scenes.camera import Camera, draw_camera
 from segpoint_training.scenes.categories import CATEGORIES
 from segpoint_training.scenes.instructions import write_instructions
-from segpoint_training.scenes.layout import TABLE, Layout, Placed
+from segpoint_training.scenes.layout import Layout, Placed
 from segpoint_training.scenes.objects import build
 from segpoint_training.scenes.recipes import draw_recipe
 from segpoint_training.scenes.recording import Recording, by_camera, by_lidar, cropped
 from segpoint_training.scenes.render import Thing
-from segpoint_training.scenes.request import SCALES, draw_share
+from segpoint_training.scenes.request import SCALES, SPLITS, draw_share
 from segpoint_training.scenes.room import Furniture, Table, draw_room, draw_table
 from segpoint_training.scenes.room_scene import record_room
-from segpoint_training.scenes.scene import Scene, SceneObject
+from segpoint_training.scenes.scene import GROUND, Scene, SceneObject
 from segpoint_training.scenes.standing import Recorded, describe, scene_object, see_through
 
-SPLITS = ("train", "test", "open")
 SENSORS = ("kinect", "realsense", "stereo", "lidar", "map")
 _SHARES = {
     "table": (("kinect", 0.35), ("realsense", 0.35), ("stereo", 0.2), ("lidar", 0.1)),
@@ -36,14 +35,16 @@ def generate_scene(seed: int, split: str = "train", sensor: str | None = None, w
     """One scene; the same arguments (and installed assets) give the same bytes.
 
     ``split`` "test" draws object instances and profile variants that "train" never does; "open" moreover shows a
-    category no model is trained on, and needs assets. ``scale`` "table": 1–10 objects on a table; "room": a furnished
-    room. ``sensor``: "kinect", "realsense" or "stereo", depth cameras whose images smaller than 640×480 are that
+    category no model is trained on. ``scale`` "table": up to a dozen objects on a table; "room": a furnished room.
+    ``sensor``: "kinect", "realsense" or "stereo", depth cameras whose images smaller than 640×480 are that
     sensor's picture subsampled; "lidar"; for rooms "map", the whole room from many views; None draws one by the seed.
     Objects hidden completely are left out of ``Scene.objects``; those with few points stay in, with their count.
-    Raises SegPointError for an unknown split, scale or sensor, and for "open" without assets.
+    Raises SegPointError for an unknown split, scale or sensor and for a seed below 0.
     """
     if split not in SPLITS:
         raise SegPointError(f"split must be one of {SPLITS}, got {split!r}")
+    if seed < 0:
+        raise SegPointError(f"a seed is a number from 0, got {seed}")
     if scale not in SCALES:
         raise SegPointError(f"scale must be one of {SCALES}, got {scale!r}")
     sensors = tuple(name for name, _ in _SHARES[scale])
@@ -115,7 +116,7 @@ def record_table(rng: np.random.Generator, split: str, sensor: str, width: int,
         recording = by_camera(things, camera, sensor, rng)
     if rng.random() < 0.5:  # many recordings are cropped to the table and what stands on it
         recording = cropped(recording, 1 + len(placed))
-    top = scene_object(TABLE, table.category, table.box, 0, "upright", table.material)
+    top = scene_object(GROUND, table.category, table.box, 0, "upright", table.material)
     return recording, [top, *map(describe, placed)], see_through(placed)
 
 

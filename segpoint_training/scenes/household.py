@@ -19,12 +19,10 @@ def candle(draw: Draw) -> Model:
     metal = plain(np.full(3, draw.uniform(0.55, 0.8)))
     if kind == "pillar":
         radius, tall = draw.uniform(0.025, 0.042), draw.uniform(0.05, 0.16)
-        body = lathe([(0.0, 0.0), (radius, 0.0), (radius, tall - 0.004), (radius - 0.004, tall), (radius * 0.7, tall
-                                                                                                  - 0.004), (0.0, tall
-                                                                                                             - 0.006)],
-                     0, 26)  # fmt: skip
-        skins = (plain(wax) if draw.chance(0.7) else banded(draw.rng, wax, draw.colour(), 2), plain(wax), plain((0.1,
-                 0.1, 0.1)))  # fmt: skip
+        body = lathe([(0.0, 0.0), (radius, 0.0), (radius, tall - 0.004), (radius - 0.004, tall),
+                      (radius * 0.7, tall - 0.004), (0.0, tall - 0.006)], 0, 26)  # fmt: skip
+        skins = (plain(wax) if draw.chance(0.7) else banded(draw.rng, wax, draw.colour(), 2), plain(wax),
+                 plain((0.1, 0.1, 0.1)))  # fmt: skip
         top = tall - 0.006
     elif kind == "taper":
         radius, tall = 0.011, draw.uniform(0.12, 0.24)
@@ -118,10 +116,11 @@ def brush(draw: Draw) -> Model:
     metal = plain(np.full(3, draw.uniform(0.5, 0.7)))
     if kind == "paint":
         wide, long = draw.uniform(0.012, 0.04), draw.uniform(0.12, 0.17)
-        pieces = [bar([(-long, 0, 0, 0.006, 0.005), (-long * 0.8, 0, 0, 0.011, 0.007), (-long * 0.35, 0, 0, 0.006,
-                       0.006), (0, 0, 0, wide * 0.9, 0.007)], SOFT, 50.0), bar([(-0.004, 0, 0, wide, 0.0085), (0.028, 0,
-                  0, wide, 0.0085)], SOFT, part=2), bar([(0.026, 0, 0, wide * 0.95, 0.007), (0.05, 0, 0, wide, 0.007),
-                                                         (0.078, 0, 0, wide * 0.8, 0.0025)], FLAT, part=1)]  # fmt: skip
+        pieces = [bar([(-long, 0, 0, 0.006, 0.005), (-long * 0.8, 0, 0, 0.011, 0.007),
+                       (-long * 0.35, 0, 0, 0.006, 0.006), (0, 0, 0, wide * 0.9, 0.007)], SOFT, 50.0),
+                  bar([(-0.004, 0, 0, wide, 0.0085), (0.028, 0, 0, wide, 0.0085)], SOFT, part=2),
+                  bar([(0.026, 0, 0, wide * 0.95, 0.007), (0.05, 0, 0, wide, 0.007), (0.078, 0, 0, wide * 0.8, 0.0025)],
+                      FLAT, part=1)]  # fmt: skip
     elif kind in ("hair", "dish"):
         head = draw.uniform(0.09, 0.12) if kind == "hair" else 0.06
         wide = draw.uniform(0.028, 0.036) if kind == "hair" else 0.024
@@ -131,20 +130,22 @@ def brush(draw: Draw) -> Model:
         pad = bar(
             [(float(s * head), 0, 0.008, float(wide * w), 0.007) for s, w in zip(t, swell, strict=True)], FLAT, 50.0
         )
-        fur = bar([(float((0.05 + 0.9 * s) * head), 0, -0.008, float(wide * 0.85 * w), 0.011) for s, w in zip(t, swell,
-                   strict=True)], FLAT, 50.0, 1)  # fmt: skip
-        stick = bar([(-long, 0, 0.008, 0.008, 0.007), (-long * 0.7, 0, 0.008, 0.011, 0.009), (-0.02, 0, 0.008, 0.007,
-                     0.007), (0.02, 0, 0.008, wide * 0.6, 0.006)], SOFT, 50.0)  # fmt: skip
+        fur = bar([(float((0.05 + 0.9 * s) * head), 0, -0.008, float(wide * 0.85 * w), 0.011) for s,
+                   w in zip(t, swell, strict=True)], FLAT, 50.0, 1)  # fmt: skip
+        stick = bar([(-long, 0, 0.008, 0.008, 0.007), (-long * 0.7, 0, 0.008, 0.011, 0.009),
+                     (-0.02, 0, 0.008, 0.007, 0.007), (0.02, 0, 0.008, wide * 0.6, 0.006)], SOFT, 50.0)  # fmt: skip
         pieces = [pad, fur, stick]
     elif kind == "scrub":
         long, wide = draw.uniform(0.1, 0.15), draw.uniform(0.025, 0.032)
-        pieces = [bar([(-long / 2, 0, 0.02, wide * 0.6, 0.008), (-long * 0.4, 0, 0.02, wide, 0.009), (long * 0.4, 0,
-                       0.02, wide, 0.009), (long / 2, 0, 0.02, wide * 0.6, 0.008)], SOFT, 50.0), bar([(-long * 0.45, 0,
-                  0.0, wide * 0.92, 0.014), (long * 0.45, 0, 0.0, wide * 0.92, 0.014)], part=1)]  # fmt: skip
+        pieces = [bar([(-long / 2, 0, 0.02, wide * 0.6, 0.008), (-long * 0.4, 0, 0.02, wide, 0.009),
+                       (long * 0.4, 0, 0.02, wide, 0.009), (long / 2, 0, 0.02, wide * 0.6, 0.008)], SOFT, 50.0),
+                  bar([(-long * 0.45, 0, 0.0, wide * 0.92, 0.014), (long * 0.45, 0, 0.0, wide * 0.92, 0.014)],
+                      part=1)]  # fmt: skip
     else:
-        pieces = [bar([(-0.12, 0, 0, 0.006, 0.0045), (-0.05, 0, 0, 0.0068, 0.005), (0.02, 0, 0, 0.0035, 0.003), (0.06,
-                       0, 0, 0.006, 0.003)], SOFT, 50.0), bar([(0.034, 0, 0.008, 0.0055, 0.006), (0.06, 0, 0.008,
-                                                               0.0055, 0.006)], part=1)]  # fmt: skip
+        pieces = [bar([(-0.12, 0, 0, 0.006, 0.0045), (-0.05, 0, 0, 0.0068, 0.005), (0.02, 0, 0, 0.0035, 0.003),
+                       (0.06, 0, 0, 0.006, 0.003)], SOFT, 50.0), bar([(0.034, 0, 0.008, 0.0055, 0.006),
+                                                                      (0.06, 0, 0.008, 0.0055, 0.006)],
+                                                                     part=1)]  # fmt: skip
     mesh = merged(pieces)
     if kind != "paint":
         mesh = mesh.turned(rotation(0, draw.one_of((0.0, np.pi / 2, np.pi))))
@@ -152,6 +153,7 @@ def brush(draw: Draw) -> Model:
 
 
 def comb(draw: Draw) -> Model:
+    """A comb, with a handle or without."""
     long, wide = draw.uniform(0.12, 0.2), draw.uniform(0.025, 0.038)
     kind = draw.pick(("pocket", "pocket", "handled", "afro"))
     thick = 0.003
@@ -218,8 +220,9 @@ def soap_dispenser(draw: Draw) -> Model:
         1,
         16,
     )
-    spout = bar([(-0.013, 0, tall + 0.042, 0.009, 0.005), (0.013, 0, tall + 0.042, 0.008, 0.005), (0.04, 0,
-                 tall + 0.041, 0.004, 0.0035), (0.046, 0, tall + 0.035, 0.0035, 0.0035)], SOFT, 50.0, 1)  # fmt: skip
+    spout = bar([(-0.013, 0, tall + 0.042, 0.009, 0.005), (0.013, 0, tall + 0.042, 0.008, 0.005),
+                 (0.04, 0, tall + 0.041, 0.004, 0.0035), (0.046, 0, tall + 0.035, 0.0035, 0.0035)], SOFT, 50.0,
+                1)  # fmt: skip
     pieces = [body, collar, spout]
     printed_ = draw.chance(0.55)
     shell = draw.colour(white=4, blue=1.5, green=1.5, pink=1.5, black=1)
@@ -330,8 +333,9 @@ def spray_bottle(draw: Draw) -> Model:
     ]
     body = lathe([(0.0, 0.0), *side], 0, 26).scaled(1.0, draw.uniform(0.65, 1.0))
     collar = lathe([(0.016, tall - 0.002), (0.016, tall + 0.016), (0.0, tall + 0.016)], 1, 16)
-    head = bar([(-0.028, 0, tall + 0.034, 0.008, 0.008), (-0.005, 0, tall + 0.032, 0.011, 0.015), (0.03, 0,
-                tall + 0.038, 0.010, 0.010), (0.048, 0, tall + 0.038, 0.008, 0.008)], SOFT, 50.0, 1)  # fmt: skip
+    head = bar([(-0.028, 0, tall + 0.034, 0.008, 0.008), (-0.005, 0, tall + 0.032, 0.011, 0.015),
+                (0.03, 0, tall + 0.038, 0.010, 0.010), (0.048, 0, tall + 0.038, 0.008, 0.008)], SOFT, 50.0,
+               1)  # fmt: skip
     nozzle = bar([(0.048, 0, tall + 0.038, 0.0085, 0.0085), (0.058, 0, tall + 0.038, 0.0085, 0.0085)], ROUND, part=3)
     trigger = np.array(
         [[0.026, 0, tall + 0.03], [0.034, 0, tall + 0.01], [0.03, 0, tall - 0.012], [0.036, 0, tall - 0.024]]
@@ -349,6 +353,7 @@ def spray_bottle(draw: Draw) -> Model:
 
 
 def toaster(draw: Draw) -> Model:
+    """A toaster for two slices."""
     long, wide, tall = draw.uniform(0.24, 0.3), draw.uniform(0.15, 0.19), draw.uniform(0.16, 0.2)
     radius = draw.pick((0.03, 0.05, 0.015, 0.07))
     section = np.array([[np.sign(x) * (wide / 2 - radius) + radius * np.cos(a), tall / 2 - radius + radius * np.sin(a)]

@@ -20,14 +20,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from segpoint.errors import SegPointError
+
 from .attributes import attribute_statements
 from .categories import HELD_OUT
 from .intents import implicit_statements
-from .meaning import GROUND, Statement, View, referents
+from .meaning import Statement, View, referents
 from .naming import Name, Names, phrased
 from .phrasing import FRAMES, say
 from .places import spatial_statements
-from .scene import Instruction, Scene
+from .scene import GROUND, Instruction, Scene
 from .vocabulary import Level, Number, answer_word
 
 MIX = {"category": 0.18, "attribute": 0.20, "spatial": 0.26, "implicit": 0.12, "zero-target": 0.24}
@@ -55,10 +57,10 @@ def write_instructions(
 
     ``split`` is "train", "test" or "open": sentence frames and wordings of wishes of the last two never occur in the
     first; held-out categories are named in "open" alone, and come first there. The same scene, generator state and
-    split give the same instructions. A scene with little to say gives fewer.
+    split give the same instructions. A scene with little to say gives fewer. Raises SegPointError for another split.
     """
     if split not in FRAMES:
-        raise ValueError(f"split must be one of {tuple(FRAMES)}, not {split!r}")
+        raise SegPointError(f"split must be one of {tuple(FRAMES)}, got {split!r}")
     names = Names(View.of(scene), rng, split)
     there, missing = _pools(names)
     held_out = {o.id for o in scene.objects if o.category in HELD_OUT} if split == "open" else set()

@@ -59,19 +59,16 @@ def implicit_statements(names: Names) -> Iterator[Statement]:
             for text in intent.wordings(names.split):
                 yield wish(text, meant, "wish")
         elif meant == ():
-            absent.append((intent, family_prevalence(intent.fulfils, view.is_room)))
+            absent.append((intent, family_prevalence(intent.fulfils, view.is_room, names.split)))
     total = sum(weight for _, weight in absent)
     for intent, weight in absent:
         if weight and names.chance(min(1.0, ABSENT_WISHES * weight / total)):
             for text in intent.wordings(names.split):
                 yield wish(text, (), "wish")
-    if view.ground is not None:
-        has_rug = any(o.category == "rug" for o in view.objects)
-        if not has_rug:
-            for text in GROUND_WISHES[
-                "floor" if view.carrier == "floor" else "table", "train" if names.split == "train" else "test"
-            ]:
-                yield wish(text, (view.ground.id,), "ground wish")
+    if view.ground is not None and not any(o.category == "rug" for o in view.objects):
+        ground = "floor" if view.carrier == "floor" else "table"
+        for text in GROUND_WISHES[ground, "train" if names.split == "train" else "test"]:
+            yield wish(text, (view.ground.id,), "ground wish")
 
 
 def wish(text: str, targets: tuple[int, ...], family: str) -> Statement:

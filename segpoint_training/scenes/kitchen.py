@@ -33,13 +33,12 @@ def kettle(draw: Draw) -> Model:
                (0.012, height), (0.0, height)]  # fmt: skip
         body = lathe([(0.0, 0.0), *side, *lid], [2, 2, OUTSIDE, OUTSIDE, 2, 2, 2, 2, 2])
         reach, low, high = radius * 0.62, 0.12 * height, 0.88 * height
-        path = np.array([[radius * 0.9, 0, low], [radius + reach * 0.7, 0, low + 0.01], [radius + reach, 0, 0.5
-                                                                                         * height], [radius + reach
-                                                                                                     * 0.8, 0, high],
+        path = np.array([[radius * 0.9, 0, low], [radius + reach * 0.7, 0, low + 0.01],
+                         [radius + reach, 0, 0.5 * height], [radius + reach * 0.8, 0, high],
                          [radius * top * 0.8, 0, high]])  # fmt: skip
         grip = tube(path, 0.011, 1.3, 8).of_part(2)
-        lip = bar([(-radius * top * 0.85, 0, 0.8 * height, 0.022, 0.025), (-radius * top - 0.022, 0, 0.85 * height,
-                                                                           0.006, 0.012)], FLAT)  # fmt: skip
+        lip = bar([(-radius * top * 0.85, 0, 0.8 * height, 0.022, 0.025),
+                   (-radius * top - 0.022, 0, 0.85 * height, 0.006, 0.012)], FLAT)  # fmt: skip
         mesh = merged([body, grip, lip.of_part(OUTSIDE)])
     else:
         wide = radius * 1.25
@@ -58,6 +57,7 @@ def kettle(draw: Draw) -> Model:
 
 
 def frying_pan(draw: Draw) -> Model:
+    """A frying pan, now and then upside down."""
     rim, height = draw.uniform(0.08, 0.145), draw.uniform(0.035, 0.055)
     curve = draw.pick((0.82, 0.88, 0.78, 0.95))
     side = [(rim * curve, 0.0), (rim * (curve + 0.6 * (1 - curve)), height * 0.5), (rim, height)]
@@ -137,6 +137,7 @@ def _cutlery_look(draw: Draw) -> tuple[Surface, str]:
 
 
 def fork(draw: Draw) -> Model:
+    """A fork of two to four prongs."""
     length = draw.uniform(0.11, 0.14)
     prongs = draw.pick((4, 3, 4, 2))
     wide = draw.uniform(0.010, 0.0125)
@@ -145,11 +146,12 @@ def fork(draw: Draw) -> Model:
     pieces = [palm]
     thin = wide / (prongs * 1.65)
     for y in np.linspace(-wide + thin, wide - thin, prongs):
-        stations = [(0.028, y, 0.004, thin, 0.0012), (0.05, y, 0.0062, thin, 0.0011), (0.066, y, 0.0095, thin * 0.4,
-                                                                                       0.0007)]  # fmt: skip
+        stations = [(0.028, y, 0.004, thin, 0.0012), (0.05, y, 0.0062, thin, 0.0011),
+                    (0.066, y, 0.0095, thin * 0.4, 0.0007)]  # fmt: skip
         pieces.append(bar([tuple(map(float, s)) for s in stations], FLAT, 50.0))  # type: ignore[misc]
-    mesh = merged([*pieces, _cutlery_handle(draw, length, 0.009, draw.pick(("flared", "straight", "pointed",
-                                                                            "flared")))])  # fmt: skip
+    mesh = merged([*pieces,
+                   _cutlery_handle(draw, length, 0.009,
+                                   draw.pick(("flared", "straight", "pointed", "flared")))])  # fmt: skip
     surface, material = _cutlery_look(draw)
     return Model("fork", _either_way_up(draw, mesh), surface, "lying", material)
 
@@ -190,21 +192,17 @@ def spatula(draw: Draw) -> Model:
     if kind in ("slotted", "fish"):
         strips = 4 if kind == "slotted" else 5
         for y in np.linspace(-wide * 0.85, wide * 0.85, strips):
-            pieces.append(bar([(0.01, y, 0.002, wide * 0.75 / strips, 0.001), (blade, y, 0.0015, wide * 0.75 / strips,
-                                                                               0.001)]))  # fmt: skip
+            pieces.append(bar([(0.01, y, 0.002, wide * 0.75 / strips, 0.001),
+                               (blade, y, 0.0015, wide * 0.75 / strips, 0.001)]))  # fmt: skip
         for x in (0.0, blade - 0.008):
-            pieces.append(bar([(x, 0, 0.002, wide * (0.8 if x == 0 else 1), 0.0012), (x + 0.016, 0, 0.002, wide,
-                                                                                      0.0012)]))  # fmt: skip
+            pieces.append(bar([(x, 0, 0.002, wide * (0.8 if x == 0 else 1), 0.0012),
+                               (x + 0.016, 0, 0.002, wide, 0.0012)]))  # fmt: skip
     elif kind == "solid":
         pieces.append(bar([(0.0, 0, 0.002, wide * 0.6, 0.0013), (blade * 0.4, 0, 0.002, wide, 0.0013),
                            (blade, 0, 0.0015, wide, 0.0008)], FLAT))  # fmt: skip
     else:
-        pieces.append(bar([(0.0, 0, 0.006, 0.012, 0.005), (0.015, 0, 0.006, wide * 0.75, 0.005), (blade * 0.85, 0,
-                                                                                                  0.005, wide * 0.75,
-                                                                                                  0.003), (blade, 0.004,
-                                                                                                           0.004, wide
-                                                                                                           * 0.5,
-                                                                                                           0.002)],
+        pieces.append(bar([(0.0, 0, 0.006, 0.012, 0.005), (0.015, 0, 0.006, wide * 0.75, 0.005),
+                           (blade * 0.85, 0, 0.005, wide * 0.75, 0.003), (blade, 0.004, 0.004, wide * 0.5, 0.002)],
                           SOFT))  # fmt: skip
     pieces.append(bar([(0.005, 0, 0.0035, 0.008, 0.002), (-0.03, 0, 0.004 + lift, 0.004, 0.003),
                        (-0.3 * long, 0, 0.007 + lift, 0.0045, 0.0035)], FLAT, 50.0))  # fmt: skip
@@ -220,6 +218,7 @@ def spatula(draw: Draw) -> Model:
 
 
 def cutting_board(draw: Draw) -> Model:
+    """A board of wood or plastic, with a handle or without; seldom on its edge."""
     length, width, thick = draw.uniform(0.22, 0.42), draw.uniform(0.14, 0.28), draw.uniform(0.008, 0.024)
     width = min(width, length * 0.8)
     kind = draw.pick(("plain", "handle", "plain", "round"))
@@ -233,8 +232,8 @@ def cutting_board(draw: Draw) -> Model:
     pieces = [body]
     if kind != "plain":
         x = length / 2 - 0.01
-        pieces.append(bar([(x, 0, thick / 2, 0.024, thick / 2 * 0.98), (x + 0.11, 0, thick / 2, 0.02, thick / 2
-                                                                        * 0.98)], FLAT))  # fmt: skip
+        pieces.append(bar([(x, 0, thick / 2, 0.024, thick / 2 * 0.98),
+                           (x + 0.11, 0, thick / 2, 0.02, thick / 2 * 0.98)], FLAT))  # fmt: skip
     wooden = draw.chance(0.75)
     skin = _wood(draw) if wooden else plain(draw.colour(white=5, green=2, red=1, blue=1, rest=0.3))
     material = "wood" if wooden else "plastic"
@@ -246,6 +245,7 @@ def cutting_board(draw: Draw) -> Model:
 
 
 def tray(draw: Draw) -> Model:
+    """A serving tray."""
     length, width, height = draw.uniform(0.26, 0.44), draw.uniform(0.18, 0.3), draw.uniform(0.018, 0.05)
     shape = draw.pick(("rectangle", "rectangle", "handles", "oval"))
     wall = draw.uniform(0.003, 0.007)
@@ -284,6 +284,7 @@ def _weave(draw: Draw, base: np.ndarray, repeat: tuple[float, float]) -> Skin:
 
 
 def basket(draw: Draw) -> Model:
+    """A woven basket."""
     kind = draw.pick(("round", "rectangular", "handled", "rectangular", "oval"))
     length, width, height = draw.uniform(0.18, 0.34), draw.uniform(0.13, 0.22), draw.uniform(0.07, 0.15)
     cavity = None
@@ -319,8 +320,8 @@ def salt_shaker(draw: Draw) -> Model:
         skin = _wood(draw) if wooden else plain(draw.colour(black=3, white=2, rest=0.3))
         surface = Surface((skin, plain(_steel(draw))), 0.3)
         return Model("salt shaker", mesh, surface, "upright", "wood" if wooden else "plastic")
-    body = {"straight": (1.0, 1.0, 0.95), "waisted": (1.0, 0.75, 0.9), "round": (0.7, 1.1, 0.7), "cone": (1.1, 0.9,
-            0.65)}  # fmt: skip
+    body = {"straight": (1.0, 1.0, 0.95), "waisted": (1.0, 0.75, 0.9), "round": (0.7, 1.1, 0.7),
+            "cone": (1.1, 0.9, 0.65)}  # fmt: skip
     low, middle, high = body[kind]
     profile = [(low * 0.95, 0.0), (low, 0.03), (middle, 0.42), (high, 0.74), (high * 1.04, 0.75), (high * 1.0, 0.93),
                (high * 0.6, 1.0), (0.0, 1.0)]  # fmt: skip

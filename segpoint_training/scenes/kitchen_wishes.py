@@ -6,7 +6,8 @@ those kept for testing. Wordings that begin with "something", "somewhere", "some
 
 from __future__ import annotations
 
-_FRUIT = "banana, apple, orange, lemon, lime, pear, peach, strawberry"
+from .vocabulary import FRUIT
+
 _SWEET = "banana, apple, orange, pear, peach, strawberry"
 _PACKED = "box!, plain_box, carton, can!, tin, jar, bottle, tube"
 _THIRST = (
@@ -30,9 +31,9 @@ KITCHEN_WISHES = (
      """something that holds a hot drink | What would I use for my morning coffee? | something to have tea in"""),
     # Thirst asks for a drink, or for what to drink from; where both are there, people differ.
     ("bottle, can!, pitcher, carton", "mug, cup, glass, teapot, kettle, coffee machine, refrigerator, sink",
-     "jar, spray bottle, soap dispenser, " + _FRUIT, *_THIRST),
+     "jar, spray bottle, soap dispenser, " + FRUIT, *_THIRST),
     ("mug, cup, glass", "bottle, can!, pitcher, teapot, carton, kettle, coffee machine, refrigerator, sink",
-     "jar, bowl, spray bottle, " + _FRUIT, *_THIRST),
+     "jar, bowl, spray bottle, " + FRUIT, *_THIRST),
     ("mug, cup, glass", "", "bottle, can!, jar, pitcher, bowl, pot, vase, teapot, carton, kettle",
      """something to drink from | something I can fill with water and drink | What can I drink juice from? |
      something to hold my drink | Which of these do you drink out of? | something to pour lemonade into |
@@ -41,8 +42,8 @@ KITCHEN_WISHES = (
     ("glass", "", "cup, mug, bottle, jar, vase, pitcher",
      "something for a sip of wine | something to make a toast with | something see-through to drink from",
      "something to serve cold lemonade in | something to drink champagne from"),
-    (_FRUIT + ", bread, hamburger", "chips_can", _PACKED + ", refrigerator", *_SNACK),
-    ("chips_can", _FRUIT + ", bread, hamburger", "box!, carton, can!, tin, jar, refrigerator", *_SNACK),
+    (FRUIT + ", bread, hamburger", "chips_can", _PACKED + ", refrigerator", *_SNACK),
+    ("chips_can", FRUIT + ", bread, hamburger", "box!, carton, can!, tin, jar, refrigerator", *_SNACK),
     (_SWEET, "lemon, lime", _PACKED,
      """something sweet to eat | a healthy snack | something with vitamins | something that grows on a tree or a bush |
      I want to eat something healthy | something for a fruit salad | something fresh to eat |
@@ -74,7 +75,7 @@ KITCHEN_WISHES = (
      """something to spread butter on | something to make a sandwich with | something from the bakery |
      something to slice for breakfast | What can I put jam on?""",
      "something to dip into olive oil | something the baker made | something for making French toast"),
-    ("hamburger", "bread", _FRUIT,
+    ("hamburger", "bread", FRUIT,
      "some fast food | something with a patty in a bun | a meal from a drive-in",
      "something from a fast food restaurant | I would like some junk food | something with meat in a bun"),
     ("bowl", "pot", "plate, mug, cup, frying pan",

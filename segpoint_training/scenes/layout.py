@@ -10,13 +10,15 @@ import numpy as np
 
 from segpoint_training.scenes.camera import Camera
 from segpoint_training.scenes.model import Model
+from segpoint_training.scenes.scene import GROUND
 from segpoint_training.scenes.shapes import Mesh, rotation
 
-TABLE = 1  # its id; objects count on from it
 _DIRECTIONS = 24
 _ANGLES = np.arange(_DIRECTIONS) * (np.pi / _DIRECTIONS)
 _AXES = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)])  # (2, K)
 _SLACK = 0.002  # footprints keep this far apart
+# used from one side, which is −y in their own frames
+FRONTED = ("laptop", "keyboard", "tablet", "clock", "radio", "speaker", "camera", "picture frame", "coffee machine")
 _NEAREST = 0.45  # depth in metres below which the sensors see nothing
 
 
@@ -41,11 +43,13 @@ class Placed:
 
     @property
     def pose(self) -> str:
+        """As SceneObject.pose: what lies by itself stands where it leans."""
         return "upright" if self.leaning_on else self.model.pose
 
 
 def place(model: Model, id: int, yaw: float, position: np.ndarray, support: int,
           leaning_on: int = 0, tilt: np.ndarray | None = None) -> Placed:  # fmt: skip
+    """``model`` under ``tilt`` (3, 3), then turned by ``yaw`` radians, its origin at ``position`` (3,)."""
     turn = rotation(2, yaw) if tilt is None else rotation(2, yaw) @ tilt
     mesh = model.mesh.turned(turn, position)
     along = mesh.vertices[:, :2].astype(np.float64) @ _AXES
@@ -120,16 +124,19 @@ class Layout:
         return bool(within_u and margin < v < self.camera.height - margin)
 
     def _next_id(self) -> int:
-        return TABLE + 1 + len(self.placed)
+        return GROUND + 1 + len(self.placed)
 
     def _yaw(self, model: Model) -> float:
+        """Radians. Half of what has a front turns it to the camera, roughly; all else stands anyhow."""
+        if model.category in FRONTED and self.rng.random() < 0.5:
+            return float(self.rng.normal(-np.pi / 2, 0.5))
         return float(self.rng.uniform(0, 2 * np.pi))
 
     def _free(self, model: Model) -> Placed:
         """Anywhere around the point the camera looks at."""
         middle = np.array([self.camera.reach, 0.0])
         xy = middle + self.rng.normal(0, self.spread, 2) * (1.2, 1.0)
-        return place(model, self._next_id(), self._yaw(model), np.append(xy, 0.0), TABLE)
+        return place(model, self._next_id(), self._yaw(model), np.append(xy, 0.0), GROUND)
 
     def _beside(self, model: Model) -> Placed | None:
         """Close to another object, often touching distance."""
@@ -141,7 +148,7 @@ class Layout:
         angle, factor = self.rng.uniform(0, 2 * np.pi), self.rng.uniform(0.72, 1.2)
         offset = gap * factor * np.array([np.cos(angle), np.sin(angle)])
         xy = (low + high)[:2] / 2 + offset
-        return place(model, self._next_id(), self._yaw(model), np.append(xy, 0.0), TABLE)
+        return place(model, self._next_id(), self._yaw(model), np.append(xy, 0.0), GROUND)
 
     def _behind(self, model: Model) -> Placed | None:
         """Along the camera's line of sight past another object, or short of it."""
@@ -152,7 +159,7 @@ class Layout:
         away = middle / np.linalg.norm(middle)
         step = self.rng.uniform(0.08, 0.3) * self.rng.choice((1, 1, -1))
         xy = middle + away * step + np.array([-away[1], away[0]]) * self.rng.normal(0, 0.03)
-        return place(model, self._next_id(), self._yaw(model), np.append(xy, 0.0), TABLE)
+        return place(model, self._next_id(), self._yaw(model), np.append(xy, 0.0), GROUND)
 
     def _on_top(self, model: Model, base: Placed | None = None) -> Placed | None:
         """Resting on a flat top, its middle well supported."""
@@ -199,7 +206,7 @@ class Layout:
 
     def _leaning(self, model: Model) -> Placed | None:
         """Standing slantwise against the side of a box."""
-        boxes = [p for p in self.placed if p.model.category == "box" and p.support == TABLE]
+        boxes = [p for p in self.placed if p.model.category == "box" and p.support == GROUND]
         walls = [(p, p.model.top) for p in boxes if p.model.top is not None]
         if not walls:
             return None
@@ -221,4 +228,4 @@ class Layout:
         position = wall.position + rotation(2, yaw) @ foot
         if abs(position[2] + (rotation(2, yaw) @ tilt @ model.mesh.vertices.T)[2].min()) > 0.003:
             return None
-        return place(model, self._next_id(), yaw, position, TABLE, wall.id, tilt)
+        return place(model, self._next_id(), yaw, position, GROUND, wall.id, tilt)

@@ -25,6 +25,8 @@ Pattern = Callable[[int], np.ndarray]  # number of beams → about so many unit 
 
 @dataclass(frozen=True)
 class LidarScan:
+    """The answers of one scan."""
+
     xyz: np.ndarray  # (M, 3) float32 metres; origin at the sensor, x forward, y left, z up
     body: np.ndarray  # (M,) int32 index of the thing each point was measured on, never −1
 

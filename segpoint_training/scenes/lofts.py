@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segpoint_training.scenes.shapes import Mesh, rounded_rectangle
+from segpoint_training.scenes.shapes import Mesh, corner_normals, rounded_rectangle
 
 SQUARE = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
 ROUND = np.stack([np.cos(np.arange(14) * (np.pi / 7)), np.sin(np.arange(14) * (np.pi / 7))], 1)
@@ -46,28 +46,11 @@ def loft(rings: np.ndarray, crease: float = 40.0, part: int = 0) -> Mesh:
     faces, weighted = faces[kept], weighted[kept]
     return Mesh(
         points[faces].reshape(-1, 3).astype(np.float32),
-        _corner_normals(weighted, same[faces], crease).astype(np.float32),
+        corner_normals(weighted, same[faces], crease).reshape(-1, 3).astype(np.float32),
         uv[faces].reshape(-1, 2).astype(np.float32),
         np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3),
         np.full(len(faces), part, np.int32),
     )
-
-
-def _corner_normals(weighted: np.ndarray, vertex: np.ndarray, crease: float) -> np.ndarray:
-    """(3F, 3) unit normals: at each face corner the mean over the faces round it within ``crease`` of its own."""
-    unit = weighted / np.linalg.norm(weighted, axis=1, keepdims=True)
-    flat = vertex.reshape(-1)
-    order = np.argsort(flat, kind="stable")
-    count = np.bincount(flat)
-    first = np.concatenate([[0], np.cumsum(count)])[:-1]
-    times = count[flat]
-    mine = np.repeat(np.arange(len(flat)), times)
-    offset = np.arange(len(mine)) - np.repeat(np.cumsum(times) - times, times)
-    other = order[np.repeat(first[flat], times) + offset]
-    smooth = np.einsum("ij,ij->i", unit[mine // 3], unit[other // 3]) > np.cos(np.radians(crease))
-    normals = np.zeros((len(flat), 3))
-    np.add.at(normals, mine[smooth], weighted[other[smooth] // 3])
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15)
 
 
 def bar(stations: Sequence[Station], section: np.ndarray = SQUARE, crease: float = 40.0, part: int = 0) -> Mesh:

@@ -15,13 +15,14 @@ import numpy as np
 from .colour_words import canonical_colour, colours_near
 from .colours import NAMES, name_indices
 from .contacts import wall_distances
-from .occlusion import GROUND, occlusions
-from .scene import Scene, SceneObject
+from .occlusion import occlusions
+from .scene import GROUND, Scene, SceneObject
 from .vocabulary import STANDING, Level, Noun, is_known, kind_of
 
 MIN_POINTS = 60  # at 640 × 480: an object with fewer visible points is nothing that a sentence should ask for
 MIN_SHARE, FEW = 4e-4, 20  # the same for a cloud that is no image: a share of its points, and never fewer than FEW
 SECOND_COLOUR, SOME_COLOUR = 0.2, 0.08  # shares of the seen surface
+BEHIND = 0.02  # the same of what stands behind a table
 NO_COLOUR = ("stereo", "lidar")  # sensors whose colours mean nothing
 
 
@@ -51,9 +52,11 @@ class View:
     is_room: bool = False
     viewed: bool = True  # from one place: left, right, in front and behind mean something
     is_coloured: bool = True
+    background: Mapping[str, float] = field(default_factory=dict)  # likewise of what stands behind a table, unlabelled
 
     @classmethod
     def of(cls, scene: Scene) -> View:
+        """What sentences need to know of a scene."""
         objects = tuple(o for o in scene.objects if o.id != GROUND)
         limit = MIN_POINTS * scene.width * scene.height / (640 * 480)
         if scene.frame != "optical":
@@ -70,6 +73,7 @@ class View:
             is_room=scene.scale == "room",
             viewed=scene.frame != "map",
             is_coloured=is_coloured,
+            background=_tints(scene, 0) if is_coloured and scene.scale == "table" else {},
         )
 
     @property
@@ -147,7 +151,8 @@ def _boxy_book(noun: Noun, o: SceneObject) -> bool:
 
 
 def _tints(scene: Scene, ident: int) -> dict[str, float]:
-    pixels = np.flatnonzero(scene.instance == ident)
+    """Share of each colour name on the measured points of an object, or (0) on those of none."""
+    pixels = np.flatnonzero((scene.instance == ident) & np.isfinite(scene.xyz[:, 2]))
     if not len(pixels) or scene.rgb is None:
         return {}
     shown = name_indices(scene.rgb[pixels[:: max(1, len(pixels) // 400)]].astype(np.float32) / 255)

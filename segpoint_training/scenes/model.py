@@ -40,9 +40,11 @@ class Draw:
     split: str
 
     def uniform(self, low: float, high: float) -> float:
+        """A number between two."""
         return float(self.rng.uniform(low, high))
 
     def chance(self, probability: float) -> bool:
+        """True with that probability."""
         return bool(self.rng.random() < probability)
 
     def pick(self, options: Sequence[Option]) -> Option:
@@ -51,6 +53,7 @@ class Draw:
         return options[-1] if held_out else options[int(self.rng.integers(len(options) - 1))]
 
     def one_of(self, options: Sequence[Option]) -> Option:
+        """One of the options, in every split."""
         return options[int(self.rng.integers(len(options)))]
 
     def colour(self, **weights: float) -> np.ndarray:
@@ -77,4 +80,5 @@ def laid_down(mesh: Mesh, roll: float = 0.0, taper: float = 0.0) -> Mesh:
 
 
 def upside_down(mesh: Mesh) -> Mesh:
+    """Turned over."""
     return mesh.turned(rotation(0, np.pi)).resting()

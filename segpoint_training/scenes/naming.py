@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from .absences import draw_absent
-from .colour_words import COLOUR_SYNONYMS, COLOURS
+from .colour_words import COLOUR_SYNONYMS
 from .meaning import Reading, Statement, Truth, View, anything, both, colour_reading, noun_reading, referents
 from .relations import Space
 from .vocabulary import EVERYTHING, FIXED, Level, Noun, Number, is_known, kind_of, lexicon, main_noun
@@ -35,6 +35,7 @@ class Name:
 
     @property
     def is_general(self) -> bool:
+        """Whether it names a whole family of things."""
         return self.level is Level.SUPERORDINATE
 
 
@@ -43,9 +44,8 @@ class Names:
 
     def __init__(self, view: View, rng: np.random.Generator, split: str = "train") -> None:
         self.view, self.rng, self.split, self.space = view, rng, split, Space.of(view)
-        self.lexicon = lexicon(split)
         self._colour_readings: dict[str, Reading] = {}
-        known = [n for n in self.lexicon if any(kind_of(o) in n.denotes for o in view.objects)]
+        known = [n for n in lexicon(split) if any(kind_of(o) in n.denotes for o in view.objects)]
         known += [main_noun(c) for c in sorted({o.category for o in view.objects if not is_known(kind_of(o))})]
         self.nouns = [self.name(n) for n in known]
         everything = anything(view.objects)
@@ -55,7 +55,7 @@ class Names:
         # One everyday name a category, and "object": for constructions with very many combinations.
         self.plain = [n for n in self.nouns if n.level is Level.MAIN and n.word != "wall"] + self.everything[:1]
 
-        categories, words = draw_absent(view, self.lexicon, rng, ABSENT)
+        categories, words = draw_absent(view, split, rng, ABSENT)
         # Few, or "the green mug" beside a red one and a green bowl would be drowned by things that are not there.
         self.absent = [self.name(main_noun(c)) for c in categories[:ABSENT_DESCRIBED]]
         self.absent_nouns = [self.name(n) for n in words]
@@ -70,23 +70,20 @@ class Names:
         """All names, general ones included."""
         return self.nouns + self.everything
 
-    def main(self, category: str) -> Name:
-        """The everyday name of a category, in view or not."""
-        return self.name(main_noun(category))
-
     def one_of(self, options: Iterable[str]) -> str:
         """Any of the options."""
         options = list(options)
         return options[int(self.rng.integers(len(options)))]
 
     def chance(self, probability: float) -> bool:
+        """True with that probability."""
         return bool(self.rng.random() < probability)
 
     def colours(self) -> list[str]:
         """The colours in view, each in one of its spellings; none where the sensor's colours mean nothing."""
         if not self.view.is_coloured:
             return []
-        present = {o.colour for o in self.view.objects if o.colour in COLOURS or o.colour in COLOUR_SYNONYMS}
+        present = {o.colour for o in self.view.objects if o.colour}
         return [self.spelled(colour) for colour in sorted(present)]
 
     def spelled(self, colour: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scene import Scene
+from .scene import GROUND, Scene
 
-GROUND = 1  # what carries the scene
 _GRID = np.stack(np.meshgrid(*[np.linspace(-0.42, 0.42, 7)] * 3, indexing="ij"), -1).reshape(-1, 3)
 _INSIDE = _GRID[np.linalg.norm(_GRID[:, :2], axis=1) < 0.5]  # an upright elliptic cylinder in a unit box
 _OUT = -1  # the "hider" of what lies beyond the picture's border

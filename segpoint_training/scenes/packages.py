@@ -110,12 +110,14 @@ def _open_box(draw: Draw, size: np.ndarray) -> Model:
     walls += [box_mesh((wall, width - 2 * wall, height), (s * (length - wall) / 2, 0, 0)).of_part(0) for s in (-1, 1)]
     flaps: list[Mesh] = []
     if draw.chance(0.6):
-        for turn, span, reach in ((0, length, width), (np.pi / 2, width, length), (np.pi, length, width), (-np.pi / 2,
-                                  width, length)):  # fmt: skip
+        for quarter in range(4):
+            span, reach = (length, width) if quarter % 2 == 0 else (width, length)
             deep = min(width, length) * 0.45
             flap = box_mesh((span - 2 * wall, deep, 0.003), (0, deep / 2, 0)).of_part(1)
             swing = rotation(0, draw.uniform(-0.9, 0.9))
-            flaps.append(flap.turned(swing).moved(y=reach / 2 - wall, z=height - 0.002).turned(rotation(2, turn)))
+            flaps.append(
+                flap.turned(swing).moved(y=reach / 2 - wall, z=height - 0.002).turned(rotation(2, quarter * np.pi / 2))
+            )
     plain_board = draw.chance(0.75)
     base = _BOARD * draw.uniform(0.8, 1.1) if plain_board else draw.colour()
     outside = grain(draw.rng, base, 0.03, 1.0) if plain_board else printed(draw.rng, base, 0.5)

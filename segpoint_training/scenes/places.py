@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from .meaning import GROUND, Reading, Statement, Truth, View, both, extreme
+from .contacts import FAR
+from .meaning import Reading, Statement, Truth, View, both, extreme
 from .naming import Name, Names, phrased
 from .relations import Space, holds, resting_words, stacks, supports
-from .scene import SceneObject
+from .scene import GROUND, SceneObject
 from .vocabulary import BIG, CARRIERS, SEATS, STACKABLE, Level, kinds
 
 # Comparator, phrases for the extreme of a group (before, after), and for a group of two only.
@@ -255,8 +256,9 @@ def _at_walls(names: Names) -> Iterator[Statement]:
         return
     near, corner = {}, {}
     for o in view.objects:
-        spans = sorted((v for (ident, _), v in view.walls.items() if ident == o.id), key=lambda span: span[1])
-        values = [Truth.YES if most < 0.12 else Truth.MAYBE if least < 0.5 else Truth.NO for least, most in spans]
+        spans = [span for (ident, _), span in view.walls.items() if ident == o.id]
+        values = [Truth.YES if most < 0.12 else Truth.MAYBE if least < FAR else Truth.NO for least, most in spans]
+        values.sort(reverse=True)
         near[o.id] = max(values, default=Truth.NO) if o.support == GROUND else Truth.MAYBE
         corner[o.id] = min(near[o.id], values[1] if len(values) > 1 else Truth.NO)
         if max(o.size[:2]) > 1.2:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segpoint_training.scenes import colours
-from segpoint_training.scenes.surfaces import Skin, accent_colours
+from segpoint_training.scenes.surfaces import Skin, accent_colours, any_ink
 
 
 def front(rng: np.random.Generator, base: np.ndarray, inks: Sequence[np.ndarray] | None = None, size: int = 96,
@@ -19,13 +19,13 @@ def front(rng: np.random.Generator, base: np.ndarray, inks: Sequence[np.ndarray]
     y, x = np.mgrid[:size, :size] / size
     if rng.random() < 0.6:  # a field of another colour below a bow, a slope or a straight edge
         edge = rng.uniform(0.3, 0.75) + rng.uniform(-0.3, 0.3) * (x - 0.5) + rng.uniform(-0.5, 0.5) * (x - 0.5) ** 2
-        picture[y > edge] = _ink(rng, inks)
+        picture[y > edge] = any_ink(rng, inks)
     if rng.random() < 0.25:
-        picture[:, : int(size * rng.uniform(0.06, 0.2))] = _ink(rng, inks)
+        picture[:, : int(size * rng.uniform(0.06, 0.2))] = any_ink(rng, inks)
     if rng.random() < 0.75:
         _contents(rng, picture, rng.uniform(0.55, 0.72))
     brand = rng.uniform(0.12, 0.35)
-    ground, letters = _ink(rng, inks), _ink(rng, inks)
+    ground, letters = any_ink(rng, inks), any_ink(rng, inks)
     half = rng.uniform(0.3, 0.46)
     tall = rng.uniform(0.07, 0.15)
     kind = rng.integers(3)
@@ -38,13 +38,13 @@ def front(rng: np.random.Generator, base: np.ndarray, inks: Sequence[np.ndarray]
     write(rng, picture, (brand - 0.6 * tall, brand + 0.6 * tall), (0.5 - 0.85 * half, 0.5 + 0.85 * half), letters)
     if rng.random() < 0.5:  # the second line
         low = brand + 1.35 * tall
-        write(rng, picture, (low, low + 0.06), (0.5 - 0.6 * half, 0.5 + 0.6 * half), _ink(rng, inks))
+        write(rng, picture, (low, low + 0.06), (0.5 - 0.6 * half, 0.5 + 0.6 * half), any_ink(rng, inks))
     if rng.random() < 0.5:  # a badge in a corner
         spot = rng.choice((0.17, 0.83)), rng.choice((0.45, 0.85))
-        picture[np.hypot(x - spot[0], y - spot[1]) < rng.uniform(0.07, 0.12)] = _ink(rng, inks)
+        picture[np.hypot(x - spot[0], y - spot[1]) < rng.uniform(0.07, 0.12)] = any_ink(rng, inks)
     for line in np.arange(0.88, 0.97, 0.03):
         if rng.random() < 0.6:
-            write(rng, picture, (line, line + 0.015), (0.1, rng.uniform(0.4, 0.9)), _ink(rng, inks))
+            write(rng, picture, (line, line + 0.015), (0.1, rng.uniform(0.4, 0.9)), any_ink(rng, inks))
     return Skin(np.ascontiguousarray(np.clip(picture[::-1], 0, 1)), repeat)
 
 
@@ -62,10 +62,6 @@ def text_page(rng: np.random.Generator, paper: np.ndarray, size: int = 96) -> Sk
     if picture < 1:
         _contents(rng, page, picture + 0.15)
     return Skin(np.ascontiguousarray(np.clip(page[::-1], 0, 1)))
-
-
-def _ink(rng: np.random.Generator, inks: Sequence[np.ndarray]) -> np.ndarray:
-    return inks[int(rng.integers(len(inks)))]
 
 
 def write(rng: np.random.Generator, picture: np.ndarray, rows: tuple[float, float], columns: tuple[float, float],

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .meaning import GROUND, Truth, View
-from .scene import SceneObject
+from .meaning import Truth, View
+from .scene import GROUND, SceneObject
 from .vocabulary import ANGULAR, BIG, OPEN_ABOVE, SHELVED, kinds
 
 MARGIN = 0.04  # m between centres before one is further left, right, in front or behind, on a table
@@ -64,16 +64,19 @@ class Space:
 
     @classmethod
     def of(cls, view: View) -> Space:
+        """The space of a view."""
         return cls(6.0 if view.is_room else 1.0, view.viewed)
 
     # Comparators: is `a` clearly further that way than `b`? Centre, near edge and direction must agree; of a thing in
     # or on another, neither is.
     def further_left(self, a: SceneObject, b: SceneObject) -> bool:
+        """In the view; never said of a map."""
         edge = a.centre[1] + a.size[1] / 2 > b.centre[1] + b.size[1] / 2 and not _attached(a, b)
         turn = bearing(a) - bearing(b)
         return a.centre[1] - b.centre[1] > MARGIN * self.unit and turn > MARGIN_ANGLE and edge
 
     def further_right(self, a: SceneObject, b: SceneObject) -> bool:
+        """As `further_left`, the other way."""
         edge = a.centre[1] - a.size[1] / 2 < b.centre[1] - b.size[1] / 2 and not _attached(a, b)
         turn = bearing(b) - bearing(a)
         return b.centre[1] - a.centre[1] > MARGIN * self.unit and turn > MARGIN_ANGLE and edge
@@ -87,6 +90,7 @@ class Space:
         return near and front and b.centre[0] - a.centre[0] > margin / 2
 
     def farther(self, a: SceneObject, b: SceneObject) -> bool:
+        """As `closer`, the other way."""
         return self.closer(b, a)
 
     def bigger(self, a: SceneObject, b: SceneObject) -> bool:
@@ -101,6 +105,7 @@ class Space:
         return least > 1.2 * most and bulk[0] > SIZE_RATIO * bulk[1]
 
     def smaller(self, a: SceneObject, b: SceneObject) -> bool:
+        """As `bigger`, the other way."""
         return self.bigger(b, a)
 
     def taller(self, a: SceneObject, b: SceneObject) -> bool:
@@ -109,6 +114,7 @@ class Space:
         return enough and _top(a) > _top(b)
 
     def shorter(self, a: SceneObject, b: SceneObject) -> bool:
+        """As `taller`, the other way."""
         return self.taller(b, a)
 
     def wider(self, a: SceneObject, b: SceneObject) -> bool:
@@ -116,6 +122,7 @@ class Space:
         return _round(a) and _round(b) and min(a.size[:2]) > SIZE_RATIO * max(b.size[:2])
 
     def narrower(self, a: SceneObject, b: SceneObject) -> bool:
+        """As `wider`, the other way."""
         return self.wider(b, a)
 
     def longer(self, a: SceneObject, b: SceneObject) -> bool:
@@ -135,9 +142,11 @@ class Space:
 
     # Relations of an object to an anchor.
     def left_of(self, o: SceneObject, anchor: SceneObject) -> Truth:
+        """In the view, at about the same depth."""
         return self._beside(o, anchor, 1.0)
 
     def right_of(self, o: SceneObject, anchor: SceneObject) -> Truth:
+        """As `left_of`, on the other side."""
         return self._beside(o, anchor, -1.0)
 
     def _beside(self, o: SceneObject, anchor: SceneObject, side: float) -> Truth:
@@ -150,6 +159,7 @@ class Space:
         return Truth.NO if dy < -0.02 * self.unit and angle < -0.02 else Truth.MAYBE
 
     def behind(self, o: SceneObject, anchor: SceneObject) -> Truth:
+        """In the view, on about the same line of sight."""
         dx, dy = o.centre[0] - anchor.centre[0], abs(o.centre[1] - anchor.centre[1])
         turn = abs(bearing(o) - bearing(anchor))
         reach = _half_angle(o) + _half_angle(anchor)
@@ -162,6 +172,7 @@ class Space:
         return Truth.MAYBE
 
     def in_front_of(self, o: SceneObject, anchor: SceneObject) -> Truth:
+        """As `behind`, with the roles exchanged."""
         return self.behind(anchor, o)
 
     def next_to(self, o: SceneObject, anchor: SceneObject) -> Truth:

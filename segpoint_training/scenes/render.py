@@ -32,6 +32,8 @@ class View:
 
 @dataclass(frozen=True)
 class Light:
+    """A lamp so far away that its rays are parallel."""
+
     towards: np.ndarray  # (3,) unit, level frame
     colour: np.ndarray  # (3,)
     softness: float  # radians that the lamp spans

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from segpoint_training.scenes.scene import Scene
 
 SCALES = ("table", "room")
+SPLITS = ("train", "test", "open")
 # The two irrational steps of the R2 sequence (the plane's golden ratio): along any run of seeds the pairs that they
 # give fill the unit square evenly, so a share of 30 % is 30 % of ten scenes already, and of any machine's part.
 _STEPS = (0.7548776662466927, 0.5698402909980532)
@@ -19,7 +20,7 @@ _STEPS = (0.7548776662466927, 0.5698402909980532)
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """A scene that may be generated. sensor None: drawn from the seed.   width, height: pixels of a depth image."""
+    """A scene that may be generated. sensor None: drawn from the seed. width, height: pixels of a depth image."""
 
     seed: int
     split: str

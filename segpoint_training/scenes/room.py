@@ -18,6 +18,8 @@ __all__ = ["Furniture", "Table", "draw_room", "draw_table"]
 
 @dataclass(frozen=True)
 class Table(Furniture):
+    """What carries the objects of a table scene."""
+
     outline: np.ndarray  # (k, 2) of where objects may stand, convex, counter-clockwise, level frame, at z = 0
     thick: float  # metres, of the board
     material: str

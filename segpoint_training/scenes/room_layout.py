@@ -11,11 +11,11 @@ import numpy as np
 from segpoint_training.scenes.layout import Placed, inside, overlap, place
 from segpoint_training.scenes.model import Model
 from segpoint_training.scenes.render import World
+from segpoint_training.scenes.scene import GROUND
 from segpoint_training.scenes.shapes import Mesh, rotation
 from segpoint_training.scenes.shell import Shell, outward
 from segpoint_training.scenes.surfaces import Surface, plain
 
-FLOOR = 1  # its id; walls and what is placed count on from it
 _PART_OF_BUILDING = 0
 # Open frames: others may reach between their legs, so their outlines say too little.
 _OPEN = ("chair", "stool", "bench", "table", "desk", "coffee table", "piano", "armchair", "wheelchair", "lamp", "plant",
@@ -58,9 +58,11 @@ class RoomLayout:
 
     @property
     def next_id(self) -> int:
-        return FLOOR + 1 + len(self.shell.walls) + len(self.placed)
+        """Of what is placed next."""
+        return GROUND + 1 + len(self.shell.walls) + len(self.placed)
 
     def of(self, *categories: str) -> list[Placed]:
+        """What has been placed of these categories."""
         return [p for p in self.placed if p.model.category in categories]
 
     def add(self, draw: Callable[[], Placed | None], tries: int = 12) -> Placed | None:
@@ -87,17 +89,16 @@ class RoomLayout:
         out = outward(side)
         return out * (self.shell.distance(side) - off) + along * np.array([-out[1], out[0]])
 
-    def against(self, model: Model, sides: tuple[int, ...] | None = None, along: float | None = None,
-                gap: float | None = None) -> Placed:  # fmt: skip
-        """Its back to a wall (any of ``sides``), ``along`` metres from the wall's middle."""
+    def against(self, model: Model, sides: tuple[int, ...] | None = None, along: float | None = None) -> Placed:
+        """Its back to a wall (any of ``sides``), ``along`` metres from the wall's middle (anywhere by default)."""
         side = int(self.rng.choice(sides or self.shell.sides))
         vertices = model.mesh.vertices
         room = max(self.shell.span(side) / 2 - float(np.abs(vertices[:, 0]).max()) - 0.02, 0.0)
         if along is None:
             along = room * float(self.rng.uniform(-1, 1) if self.rng.random() < 0.6 else self.rng.choice((-1, 1)))
-        gap = float(self.rng.uniform(0.005, 0.05)) if gap is None else gap
+        gap = float(self.rng.uniform(0.005, 0.05))
         spot = self.at_wall(side, float(np.clip(along, -room, room)), float(vertices[:, 1].max()) + gap)
-        return place(model, self.next_id, side * np.pi / 2 - np.pi / 2, np.append(spot, 0.0), FLOOR)
+        return place(model, self.next_id, side * np.pi / 2 - np.pi / 2, np.append(spot, 0.0), GROUND)
 
     def side_of(self, thing: Placed) -> int:
         """The side its back looks to."""
@@ -112,13 +113,17 @@ class RoomLayout:
         along = float(other.position[:2] @ tangent) + hand * (widths + self.rng.uniform(0.03, 0.12))
         return self.against(model, (side,), along)
 
-    def before(self, model: Model, other: Placed, gap: float, aside: float = 0.0, turned: bool = True) -> Placed:
-        """In front of another, ``gap`` metres off (negative: reaching under it), facing it where ``turned``."""
-        return self.at_side(model, other, 3, gap, aside, turned)
+    def before(self, model: Model, other: Placed, gap: float, aside: float) -> Placed:
+        """In front of another, turned as it is, ``gap`` metres off and ``aside`` metres from its middle."""
+        return self.at_side(model, other, 3, gap, aside, facing=False)
 
-    def at_side(self, model: Model, other: Placed, side: int, gap: float, aside: float = 0.0,
+    def at_side(self, model: Model, other: Placed, side: int, gap: float, aside: float,
                 facing: bool = True, swivel: float = 0.0) -> Placed:  # fmt: skip
-        """At one of the four sides of another (0: its +x …, 3: its front), its front to it where ``facing``."""
+        """At one of the four sides of another (0: its +x …, 3: its front), its front to it where ``facing``.
+
+        ``gap``: metres between them, negative where it reaches under the other; ``aside``: metres along the side from
+        its middle; ``swivel``: radians that it is turned from there.
+        """
         box = other.model.mesh.vertices
         out = outward(side)
         reach = float((box[:, :2] @ out).max())
@@ -126,20 +131,21 @@ class RoomLayout:
         local = out * (reach + gap + depth) + aside * np.array([-out[1], out[0]])
         yaw = other.yaw + ((side * np.pi / 2 - np.pi / 2) if facing else 0.0) + swivel
         position = other.position + rotation(2, other.yaw) @ np.append(local, 0.0)
-        return place(model, self.next_id, yaw, position * (1, 1, 0), FLOOR)
+        return place(model, self.next_id, yaw, position * (1, 1, 0), GROUND)
 
-    def free(self, model: Model) -> Placed:
-        """Anywhere on the floor, turned anyhow."""
+    def free(self, model: Model, yaw: float | None = None) -> Placed:
+        """Anywhere on the floor, turned by ``yaw`` radians or, without, anyhow."""
         half = np.array([self.shell.length, self.shell.width]) / 2 - 0.1
         spot = self.rng.uniform(-half, half)
-        return place(model, self.next_id, float(self.rng.uniform(0, 2 * np.pi)), np.append(spot, 0.0), FLOOR)
+        turn = float(self.rng.uniform(0, 2 * np.pi)) if yaw is None else yaw
+        return place(model, self.next_id, turn, np.append(spot, 0.0), GROUND)
 
     def corner(self, model: Model) -> Placed:
         """Near a corner of the room."""
         half = np.array([self.shell.length, self.shell.width]) / 2
         reach = float(np.hypot(model.mesh.vertices[:, 0], model.mesh.vertices[:, 1]).max())
         spot = (half - reach - self.rng.uniform(0.03, 0.15, 2)) * self.rng.choice((-1, 1), 2)
-        return place(model, self.next_id, float(self.rng.uniform(0, 2 * np.pi)), np.append(spot, 0.0), FLOOR)
+        return place(model, self.next_id, float(self.rng.uniform(0, 2 * np.pi)), np.append(spot, 0.0), GROUND)
 
     def on(self, model: Model, base: Placed, facing: bool = False) -> Placed | None:
         """Resting on another's top, wholly or nearly; its back where the base's is, where ``facing``."""
@@ -207,7 +213,7 @@ class RoomLayout:
         half = np.array([self.shell.length, self.shell.width]) / 2 + 1e-3
         if (low[:2] < -half).any() or (high[:2] > half).any() or high[2] > self.shell.height - 0.02:
             return None
-        if candidate.support == FLOOR:
+        if candidate.support == GROUND:
             if not self._is_clear(candidate):
                 return None
             if candidate.model.category != "rug":

@@ -11,9 +11,8 @@ from segpoint_training.scenes.layout import Placed
 from segpoint_training.scenes.maps import by_mapping
 from segpoint_training.scenes.recording import Recording, by_camera, by_lidar
 from segpoint_training.scenes.render import Thing, World
-from segpoint_training.scenes.room_layout import FLOOR
 from segpoint_training.scenes.rooms import Room, furnish
-from segpoint_training.scenes.scene import SceneObject
+from segpoint_training.scenes.scene import GROUND, SceneObject
 from segpoint_training.scenes.shapes import Mesh, rotation
 from segpoint_training.scenes.standing import Recorded, box_of, describe, scene_object, see_through
 
@@ -101,9 +100,9 @@ def _objects(room: Room, turn: np.ndarray, shift: np.ndarray) -> list[SceneObjec
         return mesh.turned(turn, shift)
 
     shell = room.shell
-    objects = [scene_object(FLOOR, "floor", box_of(moved(shell.floor[0])), 0, "lying")]
+    objects = [scene_object(GROUND, "floor", box_of(moved(shell.floor[0])), 0, "lying")]
     objects += [
-        scene_object(FLOOR + 1 + number, "wall", box_of(moved(mesh)), 0, "upright")
+        scene_object(GROUND + 1 + number, "wall", box_of(moved(mesh)), 0, "upright")
         for number, (mesh, _) in enumerate(shell.walls)
     ]
     return objects + [describe(p, box_of(moved(p.mesh))) for p in room.placed]

@@ -8,10 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from segpoint.errors import SegPointError
-from segpoint_training.scenes.categories import HELD_OUT
+from segpoint_training.scenes.categories import CATEGORIES, HELD_OUT
 from segpoint_training.scenes.furniture import build_furniture
-from segpoint_training.scenes.layout import Placed, place
+from segpoint_training.scenes.layout import FRONTED, Placed
 from segpoint_training.scenes.model import Model
 from segpoint_training.scenes.objects import available, build
 from segpoint_training.scenes.room_layout import RoomLayout
@@ -53,10 +52,7 @@ class Room:
 
 
 def furnish(rng: np.random.Generator, split: str) -> Room:
-    """A room of a random theme. In the split "open" it holds at least one thing of a held-out category.
-
-    Raises SegPointError where "open" finds no such category that could be built here.
-    """
+    """A room of a random theme. In the split "open" it holds at least one thing of a held-out category."""
     while True:
         theme = str(rng.choice(list(THEMES), p=list(THEMES.values())))
         leaf = _piece(rng, "door", split) if rng.random() < 0.75 else None
@@ -124,7 +120,7 @@ class _Decorator:
 
             def draw(side: int = int(side), aside: float = float(aside)) -> Placed:
                 gap, swivel = self.rng.uniform(-0.25, 0.12), self.rng.normal(0, 0.15)
-                return self.layout.at_side(model, base, side, gap, aside, True, swivel)
+                return self.layout.at_side(model, base, side, gap, aside, swivel=swivel)
 
             self.layout.add(draw, 5)
 
@@ -147,10 +143,10 @@ class _Decorator:
         layout, rng = self.layout, self.rng
         if self.chance(0.6):
             rug = self.piece("rug")
-            layout.add(lambda: layout.before(rug, sofa, rng.uniform(0.0, 0.2), 0.0, False), 4)
+            layout.add(lambda: layout.before(rug, sofa, rng.uniform(0.0, 0.2), 0.0), 4)
         if self.chance(0.85):
             model = self.piece("coffee table")
-            layout.add(lambda: layout.before(model, sofa, rng.uniform(0.25, 0.5), rng.normal(0, 0.1), False), 10)
+            layout.add(lambda: layout.before(model, sofa, rng.uniform(0.25, 0.5), rng.normal(0, 0.1)), 10)
         if self.chance(0.75):
             opposite = ((layout.side_of(sofa) + 2) % 4,)
             stand = self.wall("cabinet", 1.0, opposite) or self.wall("coffee table", 1.0, opposite)
@@ -202,7 +198,7 @@ class _Decorator:
         model = self.piece("table")
         if self.chance(0.65):
             turn = int(self.rng.integers(4)) * np.pi / 2
-            table = layout.add(lambda: _turned(layout.free(model), turn), 15)
+            table = layout.add(partial(layout.free, model, turn), 15)
         else:
             table = layout.add(partial(layout.against, model), 10)
         self.seats_at(table, "stool" if self.chance(0.1) else "chair", int(self.rng.integers(1, 7)))
@@ -231,24 +227,19 @@ class _Decorator:
             self.layout.add(partial(self.layout.free, rug), 8)
         self.wall("stool", 0.25)
 
-    def on(self, category: str, base: Placed | None) -> Placed | None:
+    def on(self, category: str, base: Placed | None) -> None:
+        """A piece in the middle of a base's top, drawn again where it does not fit."""
         if base is None:
-            return None
+            return
         for _ in range(3):
             model = self.piece(category)
-            found = self.layout.add(partial(self.layout.amid, model, base), 2)
-            if found is not None:
-                return found
-        return None
+            if self.layout.add(partial(self.layout.amid, model, base), 2) is not None:
+                return
 
     def unknown(self) -> bool:
-        """At least one thing of a category that no model is trained on; False where none found its place."""
+        """One to three things of categories that no model is trained on; False where none found its place."""
         kinds = [name for name in HELD_OUT if name in self._kinds]
-        if not kinds:
-            raise SegPointError(
-                'no held-out category can be built here, as the split "open" needs: run `segpoint assets`'
-            )
-        large = [name for name in kinds if name in ("suitcase", "wheelchair", "bathtub")]
+        large = [name for name in kinds if CATEGORIES[name].in_room]
         shown = 0
         for _ in range(int(self.rng.integers(1, 4))):
             pool = large if large and self.chance(0.5) else kinds
@@ -296,7 +287,7 @@ class _Decorator:
                 return True
         bases = [p for p in layout.of(*_SURFACES) if p.model.top is not None]
         weight = np.array([0.15 if p.model.category in _SEATS else 1.0 for p in bases])
-        facing = model.category in ("laptop", "keyboard", "clock", "radio", "speaker")
+        facing = model.category in FRONTED
         if not bases or (weight.max() < 1 and self.chance(0.7)):
             return False
         for _ in range(4):
@@ -319,7 +310,3 @@ def _spread(length: float) -> list[float]:
     """Where seats stand along a table's side of ``length`` metres."""
     count = max(1, int(length / 0.62))
     return [(k - (count - 1) / 2) * length / count for k in range(count)]
-
-
-def _turned(placed: Placed, yaw: float) -> Placed:
-    return place(placed.model, placed.id, yaw, placed.position, placed.support)

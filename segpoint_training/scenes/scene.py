@@ -8,6 +8,7 @@ import numpy as np
 
 KINDS = ("category", "attribute", "spatial", "implicit", "place", "zero-target")
 PLACES = ("", "click", "box")
+GROUND = 1  # id of what carries the scene: the table, in a room the floor
 
 
 @dataclass(frozen=True)
@@ -15,17 +16,17 @@ class SceneObject:
     """One object, as the generator placed it.
 
     ``centre`` is the middle of its box and ``size`` the box's extents (length, width, height) in metres, in the
-    scene's *level* frame: origin below the sensor on object 1 (the table top, the floor), x away from the sensor, y to
-    its left, z up; for a map the map's own axes.
+    scene's *level* frame: origin below the sensor on the ground (table top, floor), x away from the sensor, y to its
+    left, z up; for a map the map's own axes.
     """
 
-    id: int  # its value in Scene.instance; 1 is what carries the scene: the table, in a room the floor
+    id: int  # its value in Scene.instance; GROUND is what carries the scene
     category: str  # "mug"
     colour: str  # the colour a person would name ("red"), or "" where no single name fits
     centre: tuple[float, float, float]
     size: tuple[float, float, float]
     pose: str  # "upright", "lying" or "upside down"
-    support: int  # id of the object it rests on or in; 0 for object 1 and for what is part of the building
+    support: int  # id of the object it rests on or in; 0 for the ground and for what is part of the building
     points: int  # visible points that carry its id
     material: str = ""  # "metal", "wood", "cardboard", "glass", … where it has a look of its own
     printed: bool = False  # carries a label or printed faces
@@ -57,7 +58,7 @@ class Scene:
     instance: np.ndarray  # (height * width,) int32
     width: int
     height: int
-    objects: tuple[SceneObject, ...]  # those with points > 0, and object 1
+    objects: tuple[SceneObject, ...]  # those with points > 0, and the ground
     seed: int
     sensor: str
     scale: str = "table"  # or "room"

@@ -7,55 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from segpoint_training.scenes import colours
+from segpoint_training.scenes.joinery import block, cylinder, legs, rod, slab, wood
 from segpoint_training.scenes.model import Draw, Model, disc, rectangle
-from segpoint_training.scenes.shapes import Mesh, box, lathe, merged, prism, rotation, rounded_rectangle
+from segpoint_training.scenes.shapes import box, merged, prism, rotation, rounded_rectangle
 from segpoint_training.scenes.surfaces import Skin, Surface, cloth, grain, plain
-
-
-def block(size: tuple[float, float, float], shift: tuple[float, float, float], part: int = 0) -> Mesh:
-    """A box of one part whose bottom's middle is ``shift``."""
-    return box(size, shift).of_part(part)
-
-
-def bar(start: tuple[float, float, float], end: tuple[float, float, float], thick: float, part: int = 0) -> Mesh:
-    """A square rod between two points."""
-    along = np.subtract(end, start)
-    length = float(np.linalg.norm(along))
-    z = along / length
-    x = np.cross((0.0, 1.0, 0.0) if abs(z[1]) < 0.9 else (1.0, 0.0, 0.0), z)
-    x /= np.linalg.norm(x)
-    turn = np.stack([x, np.cross(z, x), z], 1)
-    return box((thick, thick, length)).of_part(part).turned(turn, start)
-
-
-def slab(length: float, width: float, thick: float, shift: tuple[float, float, float], part: int = 0,
-         radius: float = 0.03) -> Mesh:  # fmt: skip
-    """A board or cushion with rounded corners whose bottom's middle is ``shift``."""
-    return prism(rounded_rectangle(length, width, radius, 3), thick, smooth=True).of_part(part).turned(np.eye(3), shift)
-
-
-def legs(length: float, width: float, height: float, thick: float, part: int = 0, splay: float = 0.0) -> list[Mesh]:
-    """Four legs under the corners of a rectangle; ``splay`` metres further out at the floor."""
-    return [
-        bar((sx * (length / 2 + splay), sy * (width / 2 + splay), 0), (sx * length / 2, sy * width / 2, height), thick,
-            part)
-        for sx in (-1, 1) for sy in (-1, 1)
-    ]  # fmt: skip
-
-
-def pillar(radius: float, height: float, part: int = 0, base: float = 0.0) -> Mesh:
-    """An upright cylinder from z = ``base`` up."""
-    profile = [(0.0, base), (radius, base), (radius, base + height), (0.0, base + height)]
-    return lathe(profile, part, 14)
-
-
-def wood(draw: Draw) -> Skin:
-    """Bare, stained or painted wood."""
-    if draw.chance(0.25):
-        return plain(draw.colour(white=6, black=2.5, gray=2, rest=0.3))
-    base = colours.from_hsv(draw.uniform(16, 38), draw.uniform(0.2, 0.65), draw.uniform(0.3, 0.92))
-    return grain(draw.rng, base, draw.uniform(0.02, 0.1), draw.uniform(6, 14), 64)
 
 
 def fabric(draw: Draw, base: np.ndarray | None = None) -> Skin:
@@ -70,6 +25,7 @@ def fabric(draw: Draw, base: np.ndarray | None = None) -> Skin:
 
 
 def leather(draw: Draw) -> Skin:
+    """Leather of a colour that seats have."""
     base = draw.colour(black=4, brown=5, white=1, red=0.7, gray=1, rest=0.05)
     return grain(draw.rng, base, draw.uniform(0.03, 0.08), 1.0, 64)
 
@@ -82,6 +38,7 @@ def covering(draw: Draw) -> tuple[Skin, str, float]:
 
 
 def chair(draw: Draw) -> Model:
+    """A chair: wooden with a board, slats or arms, an office chair or a shell."""
     kind = draw.pick(("board", "slats", "arms", "office", "board", "office", "shell"))
     width, depth, seat = draw.uniform(0.38, 0.48), draw.uniform(0.38, 0.46), draw.uniform(0.42, 0.48)
     top = draw.uniform(0.78, 1.05)
@@ -91,10 +48,10 @@ def chair(draw: Draw) -> Model:
         return _shell_chair(draw, width, depth, seat, top - 0.05)
     thick, lean = draw.uniform(0.025, 0.045), draw.uniform(0.0, 0.09)
     x, y = (width - thick) / 2, (depth - thick) / 2
-    pieces = [bar((s * x, -y, 0), (s * x, -y, seat), thick) for s in (-1, 1)]
-    pieces += [bar((s * x, y, 0), (s * x, y, seat), thick) for s in (-1, 1)]
-    pieces += [bar((s * x, y, seat), (s * x, y + lean, top), thick) for s in (-1, 1)]
-    pieces += [bar((s * x, -y, seat * 0.4), (s * x, y, seat * 0.4), thick * 0.6) for s in (-1, 1)]
+    pieces = [rod((s * x, -y, 0), (s * x, -y, seat), thick) for s in (-1, 1)]
+    pieces += [rod((s * x, y, 0), (s * x, y, seat), thick) for s in (-1, 1)]
+    pieces += [rod((s * x, y, seat), (s * x, y + lean, top), thick) for s in (-1, 1)]
+    pieces += [rod((s * x, -y, seat * 0.4), (s * x, y, seat * 0.4), thick * 0.6) for s in (-1, 1)]
     padded = draw.chance(0.5)
     pieces.append(slab(width, depth, 0.05 if padded else 0.022, (0, 0, seat - 0.02), 1, 0.02))
 
@@ -104,16 +61,16 @@ def chair(draw: Draw) -> Model:
     if kind == "slats":
         for k in range(int(draw.one_of((3, 4, 5)))):
             at = (k / 4 - 0.5) * 1.6 * x
-            pieces.append(bar((at, y, seat), (at, y + lean, top - 0.05), 0.016))
-        pieces.append(bar((-x, back_at(top - 0.04), top - 0.04), (x, back_at(top - 0.04), top - 0.04), 0.05))
+            pieces.append(rod((at, y, seat), (at, y + lean, top - 0.05), 0.016))
+        pieces.append(rod((-x, back_at(top - 0.04), top - 0.04), (x, back_at(top - 0.04), top - 0.04), 0.05))
     else:
         low = seat + draw.uniform(0.08, 0.25)
         turn = rotation(0, -np.arctan2(lean, top - seat))
         pieces.append(box((2 * x, 0.018, top - low)).of_part(1 if padded else 0).turned(turn, (0, back_at(low), low)))
     if kind == "arms":
         for s in (-1, 1):
-            pieces.append(bar((s * x, -y * 0.7, seat), (s * x, -y * 0.7, seat + 0.22), thick * 0.8))
-            pieces.append(bar((s * x, -y * 0.9, seat + 0.22), (s * x, back_at(seat + 0.22), seat + 0.22), thick * 0.9))
+            pieces.append(rod((s * x, -y * 0.7, seat), (s * x, -y * 0.7, seat + 0.22), thick * 0.8))
+            pieces.append(rod((s * x, -y * 0.9, seat + 0.22), (s * x, back_at(seat + 0.22), seat + 0.22), thick * 0.9))
     frame = wood(draw)
     cover = covering(draw)[0] if padded else frame
     return Model("chair", merged(pieces), Surface((frame, cover), 0.1), "upright", "wood",
@@ -124,20 +81,20 @@ def _office_chair(draw: Draw, width: float, depth: float, seat: float, top: floa
     spread = draw.uniform(0.26, 0.32)
     angle = draw.uniform(0, 2) + np.arange(5) * (2 * np.pi / 5)
     feet = [(float(spread * np.cos(a)), float(spread * np.sin(a))) for a in angle]
-    pieces = [bar((0, 0, 0.11), (x, y, 0.075), 0.035, 1) for x, y in feet]
-    pieces += [pillar(0.028, 0.06, 1).turned(np.eye(3), (x, y, 0)) for x, y in feet]
-    pieces.append(pillar(0.025, seat - 0.1, 1, 0.1))
+    pieces = [rod((0, 0, 0.11), (x, y, 0.075), 0.035, 1) for x, y in feet]
+    pieces += [cylinder(0.028, 0.06, 1).turned(np.eye(3), (x, y, 0)) for x, y in feet]
+    pieces.append(cylinder(0.025, seat - 0.1, 1, 0.1))
     pieces.append(slab(width, depth, 0.07, (0, 0, seat - 0.05), 0, 0.08))
     low = seat + draw.uniform(0.08, 0.16)
     turn = rotation(0, -draw.uniform(0.05, 0.2))
     panel = prism(rounded_rectangle(width * draw.uniform(0.8, 1.0), top - low, 0.07, 3), 0.05, smooth=True).of_part(0)
     panel = panel.turned(rotation(0, np.pi / 2)).turned(np.eye(3), (0, 0, (top - low) / 2))
     pieces.append(panel.turned(turn, (0, depth / 2 + 0.03, low)))
-    pieces.append(bar((0, depth * 0.3, seat - 0.03), (0, depth / 2 + 0.02, low + 0.12), 0.035, 1))
+    pieces.append(rod((0, depth * 0.3, seat - 0.03), (0, depth / 2 + 0.02, low + 0.12), 0.035, 1))
     if draw.chance(0.6):
         for s in (-1, 1):
             x = s * (width / 2 + 0.02)
-            pieces.append(bar((x, 0.02, seat - 0.03), (x, 0.02, seat + 0.2), 0.03, 1))
+            pieces.append(rod((x, 0.02, seat - 0.03), (x, 0.02, seat + 0.2), 0.03, 1))
             pieces.append(slab(0.06, depth * 0.55, 0.03, (x, 0.0, seat + 0.2), 1, 0.02))
     cover, material, gloss = covering(draw)
     if draw.chance(0.5):
@@ -163,10 +120,12 @@ def _shell_chair(draw: Draw, width: float, depth: float, seat: float, top: float
 
 
 def armchair(draw: Draw) -> Model:
+    """A padded seat for one."""
     return _upholstered(draw, "armchair", 1, False)
 
 
 def sofa(draw: Draw) -> Model:
+    """A padded seat for two or three."""
     seats = int(draw.one_of((2, 2, 3, 3)))
     return _upholstered(draw, "sofa", seats, draw.pick((False, False, False, True)))
 
@@ -211,17 +170,18 @@ def _upholstered(draw: Draw, category: str, seats: int, corner: bool) -> Model:
 
 
 def stool(draw: Draw) -> Model:
+    """A seat without a back."""
     radius, height = draw.uniform(0.15, 0.2), draw.one_of((draw.uniform(0.42, 0.5), draw.uniform(0.6, 0.78)))
     kind = draw.pick(("legs", "legs", "pedestal", "square"))
     thick = draw.uniform(0.025, 0.06)
     if kind == "pedestal":
-        pieces = [pillar(radius * 0.95, 0.02), pillar(0.025, height - 0.02, 0, 0.02)]
+        pieces = [cylinder(radius * 0.95, 0.02), cylinder(0.025, height - 0.02, 0, 0.02)]
     else:
         pieces = legs(radius * 1.2, radius * 1.2, height - 0.01, 0.03, 0, 0.04)
         rung = radius * 0.6 + 0.025
-        pieces += [bar((-rung, s * rung, height * 0.35), (rung, s * rung, height * 0.35), 0.018) for s in (-1, 1)]
+        pieces += [rod((-rung, s * rung, height * 0.35), (rung, s * rung, height * 0.35), 0.018) for s in (-1, 1)]
     side = 2 * radius
-    seat = pillar(radius, thick, 1, height - thick)
+    seat = cylinder(radius, thick, 1, height - thick)
     pieces.append(slab(side, side, thick, (0, 0, height - thick), 1) if kind == "square" else seat)
     frame = wood(draw)
     skins = (frame, covering(draw)[0] if draw.chance(0.5) else frame)
@@ -229,6 +189,7 @@ def stool(draw: Draw) -> Model:
 
 
 def bench(draw: Draw) -> Model:
+    """A long seat, with a back or without."""
     length, depth, seat = draw.uniform(0.9, 1.5), draw.uniform(0.3, 0.42), draw.uniform(0.42, 0.48)
     kind = draw.pick(("legs", "panels", "legs", "back"))
     if kind == "panels":
@@ -239,7 +200,7 @@ def bench(draw: Draw) -> Model:
     pieces.append(slab(length, depth, 0.04, (0, 0, seat - 0.04), 1, 0.01))
     if kind == "back":
         y = depth / 2 - 0.03
-        pieces += [bar((s * length * 0.44, y, seat), (s * length * 0.44, y + 0.08, 0.85), 0.045) for s in (-1, 0, 1)]
+        pieces += [rod((s * length * 0.44, y, seat), (s * length * 0.44, y + 0.08, 0.85), 0.045) for s in (-1, 0, 1)]
         pieces += [block((length * 0.94, 0.025, 0.09), (0, y + 0.03 + 0.04 * k, seat + 0.1 + 0.16 * k)) for k in (0, 1)]
     frame = wood(draw)
     skins = (frame, frame if draw.chance(0.7) else fabric(draw))
@@ -248,6 +209,7 @@ def bench(draw: Draw) -> Model:
 
 
 def bed(draw: Draw) -> Model:
+    """A bed with pillows and a blanket."""
     width, long = draw.one_of((0.9, 1.0, 1.2, 1.4, 1.6, 1.8)) + draw.uniform(0, 0.06), draw.uniform(1.95, 2.15)
     frame, sheet = draw.uniform(0.22, 0.36), draw.uniform(0.42, 0.58)
     head = draw.uniform(0.7, 1.15)

@@ -27,6 +27,8 @@ SENSORS = ("kinect", "realsense", "stereo")  # those with an image; see lidar.py
 
 @dataclass(frozen=True)
 class Measured:
+    """A depth image, and what its depths belong to."""
+
     depth: np.ndarray  # (h, w) float32 metres; NaN where the sensor saw nothing
     body: np.ndarray  # (h, w) int32, the thing each depth was measured on; −1
 

@@ -14,6 +14,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Mesh:
+    """Triangles with what a renderer needs to know of them."""
+
     vertices: np.ndarray  # (V, 3) float32
     normals: np.ndarray  # (V, 3) float32, unit, outward
     uv: np.ndarray  # (V, 2) float32
@@ -27,6 +29,7 @@ class Mesh:
         return replace(self, vertices=moved, normals=self.normals @ rotation.T)
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
+        """Shifted along its axes, metres."""
         return replace(self, vertices=self.vertices + np.array([x, y, z], np.float32))
 
     def scaled(self, x: float = 1.0, y: float = 1.0, z: float = 1.0) -> Mesh:
@@ -56,6 +59,29 @@ def merged(meshes: Sequence[Mesh]) -> Mesh:
         np.concatenate([m.faces + o for m, o in zip(meshes, offsets, strict=True)]).astype(np.int32),
         np.concatenate([m.part for m in meshes]),
     )
+
+
+def corner_normals(cross: np.ndarray, faces: np.ndarray, crease: float) -> np.ndarray:
+    """(F, 3, 3) unit: at each corner the mean, weighed by area, of the faces round its point within ``crease`` degrees
+    of its own.
+
+    ``cross`` (F, 3) are the faces' normals, twice the area long; ``faces`` (F, 3) the points of
+    their corners. At most 64 faces of a point are looked at; a fan with more is smooth enough.
+    """
+    unit = cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-15)
+    corner = np.argsort(faces.reshape(-1), kind="stable")  # corners point by point
+    owner = faces.reshape(-1)[corner]
+    start = np.searchsorted(owner, owner, "left")
+    count = np.minimum(np.searchsorted(owner, owner, "right") - start, 64)
+    mine = np.repeat(np.arange(len(corner)), count)
+    other = np.repeat(start, count) + np.arange(len(mine)) - np.repeat(np.cumsum(count) - count, count)
+    first, second = corner[mine] // 3, corner[other] // 3
+    near = np.einsum("nd,nd->n", unit[first], unit[second]) > np.cos(np.radians(crease))
+    total = np.stack([np.bincount(mine[near], cross[second[near], axis], len(corner)) for axis in range(3)], 1)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    normals = np.empty((len(corner), 3))
+    normals[corner] = np.where(length > 0, total / np.maximum(length, 1e-15), unit[corner // 3])
+    return normals.reshape(-1, 3, 3)
 
 
 def rotation(axis: int, angle: float) -> np.ndarray:

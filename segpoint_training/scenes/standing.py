@@ -18,6 +18,7 @@ Recorded = tuple[Recording, list[SceneObject], frozenset[int]]
 
 
 def box_of(mesh: Mesh) -> Box:
+    """Lowest and highest corner (3,) each of a mesh's box."""
     return mesh.vertices.min(0), mesh.vertices.max(0)
 
 

@@ -38,6 +38,7 @@ class Surface:
 
 
 def plain(rgb: Sequence[float] | np.ndarray) -> Skin:
+    """One display colour all over."""
     return Skin(np.asarray(rgb, np.float32).reshape(1, 1, 3))
 
 
@@ -95,11 +96,11 @@ def printed(rng: np.random.Generator, base: np.ndarray, busy: float = 1.0, size:
     accents = list(accents) if accents is not None else accent_colours(rng)
     for _ in range(rng.poisson(0.8 * busy)):  # bands across
         row, height = rng.integers(size), rng.integers(size // 24, size // 6)
-        texture[row : row + height] = _any(rng, accents)
+        texture[row : row + height] = any_ink(rng, accents)
     for _ in range(rng.poisson(0.6 * busy)):
         _picture(rng, texture, accents)
     for _ in range(rng.poisson(1.2 * busy)):  # logos
-        _ellipse(rng, texture, _any(rng, accents))
+        _ellipse(rng, texture, any_ink(rng, accents))
     for _ in range(rng.poisson(1.5 * busy)):  # panels with text
         _panel(rng, texture, accents)
     _title(rng, texture, accents)
@@ -112,7 +113,8 @@ def accent_colours(rng: np.random.Generator) -> list[np.ndarray]:
     return [colours.draw(rng, str(name)) for name in names]
 
 
-def _any(rng: np.random.Generator, inks: Sequence[np.ndarray]) -> np.ndarray:
+def any_ink(rng: np.random.Generator, inks: Sequence[np.ndarray]) -> np.ndarray:
+    """One of the inks, a display colour (3,)."""
     return inks[int(rng.integers(len(inks)))]
 
 
@@ -122,8 +124,8 @@ def _panel(rng: np.random.Generator, texture: np.ndarray, accents: Sequence[np.n
     row, column = rng.integers(0, size - height), rng.integers(0, size - width)
     patch = texture[row : row + height, column : column + width]
     if rng.random() < 0.6:
-        patch[:] = _any(rng, accents)
-    ink = _any(rng, accents)
+        patch[:] = any_ink(rng, accents)
+    ink = any_ink(rng, accents)
     for line in range(2, height - 2, 4):  # lines of text: broken strokes one texel high
         letters = rng.random(width) < 0.6
         letters[int(width * rng.uniform(0.5, 1.0)) :] = False
@@ -134,7 +136,7 @@ def _title(rng: np.random.Generator, texture: np.ndarray, accents: Sequence[np.n
     size = len(texture)
     height, width = rng.integers(size // 10, size // 5), rng.integers(size // 2, int(size * 0.9))
     row, column = rng.integers(0, size - height), rng.integers(0, size - width)
-    ink = _any(rng, accents)
+    ink = any_ink(rng, accents)
     letter = max(height // 2, 3)
     for start in range(column, column + width - letter, letter + 2):
         mask = rng.random((3, 2)) < 0.75  # a blocky glyph
@@ -156,7 +158,7 @@ def _picture(rng: np.random.Generator, texture: np.ndarray, accents: Sequence[np
     row, column = rng.integers(0, size - height), rng.integers(0, size - width)
     noise = _smooth(rng.standard_normal((height, width), np.float32), size / 24, size / 24)
     mix = np.clip(noise / max(float(noise.std()), 1e-9) * 0.4 + 0.5, 0, 1)[..., None]
-    first, second = _any(rng, accents), _any(rng, accents)
+    first, second = any_ink(rng, accents), any_ink(rng, accents)
     patch = texture[row : row + height, column : column + width]
     patch[:] = first + (second - first) * mix
-    patch[mix[..., 0] > 0.85] = _any(rng, accents)
+    patch[mix[..., 0] > 0.85] = any_ink(rng, accents)

@@ -17,6 +17,8 @@ from segpoint_training.scenes.surfaces import Skin, Surface, banded, grain, plai
 
 @dataclass(frozen=True)
 class Furniture:
+    """A thing without a label."""
+
     mesh: Mesh  # level frame
     surface: Surface
 
@@ -159,12 +161,12 @@ def chair(rng: np.random.Generator, place: np.ndarray, facing: float, level: flo
 
 
 def oddment(rng: np.random.Generator, place: np.ndarray, radius: float) -> Furniture:
-    """Something within ``radius`` of ``place`` (2,) on the table: a lump, a cable, a wedge, a stand or a screen."""
+    """Something within ``radius`` of ``place`` (2,) on the table: a lump, a cable, a wedge or a stand."""
     name = str(rng.choice(colours.NAMES, p=_QUIET))
     skin: Skin = plain(colours.draw(rng, name))
     if rng.random() < 0.4:
         skin = banded(rng, colours.draw(rng, name), colours.draw(rng, str(rng.choice(colours.NAMES))), 2)
-    kind = rng.choice(("lump", "turned", "wedge", "cable", "stand", "screen"), p=(0.2, 0.25, 0.15, 0.15, 0.1, 0.15))
+    kind = rng.choice(("lump", "turned", "wedge", "cable", "stand"), p=(0.3, 0.25, 0.2, 0.15, 0.1))
     tall = rng.uniform(0.03, 0.25)
     if kind == "lump":  # a heap of cloth, a stone, a tangle
         phase, strength = rng.uniform(0, 6, 3), rng.uniform(0, 0.15, 3)
@@ -185,16 +187,11 @@ def oddment(rng: np.random.Generator, place: np.ndarray, radius: float) -> Furni
         t = np.linspace(-1, 1, 24)
         path = np.column_stack([radius * t, 0 * t, radius * rng.uniform(0.2, 0.7) * np.sin(t * rng.uniform(2, 7))])
         mesh = tube(path, 0.003).turned(rotation(0, np.pi / 2), (0, 0, 0.003))
-    elif kind == "stand":
+    else:
         pole = lathe([(0.0, 0.0), (0.06, 0.0), (0.06, 0.015), (0.008, 0.02), (0.008, 2 * tall), (0.0, 2 * tall)])
         mesh = merged([pole, box((0.02, 0.12, 0.015), (0, 0, 1.8 * tall)).of_part(0)])
-    else:
-        skin = plain(colours.draw(rng, "black"))
-        parts = [box((0.03, 2 * radius, 0.3), (0, 0, 0.1)), box((0.03, 0.05, 0.12)), box((0.15, 0.2, 0.012))]
-        mesh = merged([part.of_part(0) for part in parts])
-    dropout = 0.3 if kind == "screen" else 0.0
-    return Furniture(mesh.turned(rotation(2, rng.uniform(0, 2 * np.pi)), (*place, 0.0)),
-                     Surface((skin,), float(rng.uniform(0, 0.4)), dropout))  # fmt: skip
+    turn = rotation(2, rng.uniform(0, 2 * np.pi))
+    return Furniture(mesh.turned(turn, (*place, 0.0)), Surface((skin,), float(rng.uniform(0, 0.4))))
 
 
 def arm(rng: np.random.Generator, towards: np.ndarray, above: float) -> Furniture:

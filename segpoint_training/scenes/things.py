@@ -25,6 +25,7 @@ def _tumbled(draw: Draw, mesh: Mesh) -> Mesh:
 
 
 def ball(draw: Draw) -> Model:
+    """A ball for play or sports, turned anyhow."""
     kind = draw.pick(("plain", "tennis", "panels", "stripes", "plain", "basket", "football", "baseball", "dots"))
     radius = {"tennis": draw.uniform(0.03, 0.035), "baseball": 0.037, "basket": draw.uniform(0.05, 0.12),
               "football": draw.uniform(0.05, 0.11)}.get(kind, draw.uniform(0.02, 0.09))  # fmt: skip
@@ -67,6 +68,7 @@ def _sports_skin(draw: Draw, kind: str) -> Skin:
 
 
 def banana(draw: Draw) -> Model:
+    """A banana on its side."""
     length, thick = draw.uniform(0.15, 0.21), draw.uniform(0.016, 0.02)
     bend = draw.pick((0.9, 1.2, 1.5, 0.7))
     t = np.linspace(-0.5, 0.5, 13)
@@ -85,6 +87,7 @@ def banana(draw: Draw) -> Model:
 
 
 def apple(draw: Draw) -> Model:
+    """An apple, upright or tilted."""
     radius = draw.uniform(0.033, 0.044)
     shoulder = draw.pick((0.1, 0.16, 0.06, 0.22))
     height = 2 * radius * draw.uniform(0.85, 0.98)
@@ -101,6 +104,7 @@ def apple(draw: Draw) -> Model:
 
 
 def orange(draw: Draw) -> Model:
+    """An orange."""
     radius = draw.uniform(0.032, 0.045)
     mesh = _spheroid(radius, 2 * radius * draw.pick((0.95, 0.98, 1.0, 0.85)), 0.03)
     peel = colours.from_hsv(draw.uniform(22, 32), draw.uniform(0.82, 1.0), draw.uniform(0.85, 1.0))
@@ -108,6 +112,7 @@ def orange(draw: Draw) -> Model:
 
 
 def lemon(draw: Draw) -> Model:
+    """A lemon, now and then a lime."""
     radius, length = draw.uniform(0.024, 0.03), draw.uniform(0.065, 0.085)
     tip = draw.pick((0.2, 0.25, 0.3, 0.15))
     profile = [(0.0, 0.0), (tip * radius, 0.03), (0.32 * radius, 0.1), (0.75 * radius, 0.25), (radius, 0.5),
@@ -132,6 +137,7 @@ def _keys(draw: Draw, board: np.ndarray, key: np.ndarray, columns: int, rows: in
 
 
 def laptop(draw: Draw) -> Model:
+    """A laptop, open with its screen to −y; held out: closed."""
     length, width, base = draw.uniform(0.28, 0.36), draw.uniform(0.2, 0.25), draw.uniform(0.014, 0.024)
     case = draw.one_of((draw.colour(gray=4, black=4, white=1, rest=0.1), np.full(3, draw.uniform(0.6, 0.75))))
     dark = np.full(3, draw.uniform(0.06, 0.14))
@@ -155,6 +161,7 @@ def laptop(draw: Draw) -> Model:
 
 
 def phone(draw: Draw) -> Model:
+    """A phone, flat: dark, lit or face down."""
     length, width, thick = draw.uniform(0.13, 0.165), draw.uniform(0.065, 0.08), draw.uniform(0.008, 0.014)
     case = draw.colour(black=5, white=2, gray=1.5)
     body = prism(rounded_rectangle(length, width, 0.011), thick, smooth=True)
@@ -168,6 +175,7 @@ def phone(draw: Draw) -> Model:
 
 
 def remote(draw: Draw) -> Model:
+    """A remote control, flat."""
     length, width, thick = draw.uniform(0.14, 0.23), draw.uniform(0.036, 0.055), draw.uniform(0.016, 0.026)
     case = draw.colour(black=8, gray=3, white=2, rest=0.0)
     body = prism(rounded_rectangle(length, width, draw.pick((0.005, 0.01, 0.016, 0.024))), thick, smooth=True)
@@ -181,6 +189,7 @@ def remote(draw: Draw) -> Model:
 
 
 def keyboard(draw: Draw) -> Model:
+    """A keyboard whose user sits at −y."""
     columns = draw.pick((20, 15, 20, 13))
     length, width, thick = columns * 0.0215, draw.uniform(0.12, 0.16), draw.uniform(0.015, 0.026)
     board = draw.colour(black=6, white=3, gray=2, rest=0.0)
@@ -192,6 +201,7 @@ def keyboard(draw: Draw) -> Model:
 
 
 def mouse(draw: Draw) -> Model:
+    """A computer mouse, with a cable or without."""
     length, width, height = draw.uniform(0.095, 0.125), draw.uniform(0.055, 0.068), draw.uniform(0.03, 0.042)
     hump = draw.pick((0.25, 0.0, 0.4, -0.2))
     half = [(0.0, 0.0), (0.97, 0.0), (1.0, 0.25), (0.93, 0.55), (0.72, 0.82), (0.4, 0.97), (0.0, 1.0)]
@@ -210,8 +220,8 @@ def mouse(draw: Draw) -> Model:
     if draw.chance(0.4):
         texture[:20] = draw.colour(black=5, gray=2, rest=0.3)
     front = np.abs(vertices[:, 1]) < width * 0.15
-    high = float(vertices[front & (np.abs(vertices[:, 0] - length * 0.28) < length * 0.12), 2].max(initial=height
-                                                                                                   * 0.7))  # fmt: skip
+    high = float(vertices[front & (np.abs(vertices[:, 0] - length * 0.28) < length * 0.12),
+                          2].max(initial=height * 0.7))  # fmt: skip
     wheel = lathe([(0.0, -0.003), (0.008, -0.003), (0.008, 0.003), (0.0, 0.003)], 1, 14).turned(rotation(0, np.pi / 2))
     pieces = [mesh, wheel.moved(length * 0.28, 0, high - 0.006)]
     if draw.chance(0.4):  # its cable
@@ -250,8 +260,8 @@ def _desk_lamp(draw: Draw) -> Model:
     arms = [tube(np.linspace(a, b, 3), 0.006, 1.0, 8) for a, b in (((0, 0, 0.015), knee), (knee, head))]
     joint = _spheroid(0.011, 0.022).moved(*(knee - (0, 0, 0.011)))
     radius = draw.uniform(0.045, 0.065)
-    cone = lathe([(0.012, 0.0), (0.022, -0.02), (radius, -0.085), (radius - 0.003, -0.085), (0.018, -0.02), (0.0,
-                  -0.012)][::-1], 1, 24)  # fmt: skip
+    cone = lathe([(0.012, 0.0), (0.022, -0.02), (radius, -0.085), (radius - 0.003, -0.085), (0.018, -0.02),
+                  (0.0, -0.012)][::-1], 1, 24)  # fmt: skip
     shade = cone.turned(rotation(1, draw.uniform(-0.7, -0.1)), head)
     tone = draw.colour(black=3, white=3, gray=2, red=1.5)
     skins = (plain(tone if draw.chance(0.6) else np.full(3, 0.6)), plain(tone))

@@ -21,6 +21,7 @@ def _grip_colour(draw: Draw) -> np.ndarray:
 
 
 def screwdriver(draw: Draw) -> Model:
+    """A screwdriver."""
     shaft, grip = draw.uniform(0.06, 0.14), draw.uniform(0.085, 0.115)
     wide = draw.uniform(0.012, 0.017)
     kind = draw.pick(("bulged", "fluted", "straight", "stubby"))
@@ -49,35 +50,30 @@ def hammer(draw: Draw) -> Model:
     long = draw.uniform(0.24, 0.33)
     kind = draw.pick(("claw", "claw", "machinist", "mallet", "sledge"))
     thick = {"claw": 0.013, "machinist": 0.011, "mallet": 0.024, "sledge": 0.02}[kind]
-    handle = bar([(-long, 0, thick, 0.014, 0.010), (-long * 0.9, 0, thick, 0.017, 0.0115), (-long * 0.6, 0, thick,
-                                                                                            0.014, 0.010), (-long
-                                                                                                            * 0.35, 0,
-                                                                                                            thick,
-                                                                                                            0.010,
-                                                                                                            0.008),
+    handle = bar([(-long, 0, thick, 0.014, 0.010), (-long * 0.9, 0, thick, 0.017, 0.0115),
+                  (-long * 0.6, 0, thick, 0.014, 0.010), (-long * 0.35, 0, thick, 0.010, 0.008),
                   (-0.005, 0, thick, 0.010, 0.008)], SOFT, 50.0, GRIP)  # fmt: skip
     half = draw.uniform(0.045, 0.058)
     if kind == "claw":
-        head = [bar([(-0.2 * half, 0, 0, 0.013, 0.011), (0.35 * half, 0, 0, 0.010, 0.010), (0.6 * half, 0, 0, 0.009,
-                                                                                            0.009), (0.7 * half, 0, 0,
-                                                                                                     0.013, 0.013),
-                     (half, 0, 0, 0.013, 0.013)], ROUND, 40.0)]  # fmt: skip
+        head = [bar([(-0.2 * half, 0, 0, 0.013, 0.011), (0.35 * half, 0, 0, 0.010, 0.010),
+                     (0.6 * half, 0, 0, 0.009, 0.009), (0.7 * half, 0, 0, 0.013, 0.013), (half, 0, 0, 0.013, 0.013)],
+                    ROUND, 40.0)]  # fmt: skip
         for side in (-1, 1):
-            head.append(bar([(-0.1 * half, 0, 0.004 * side, 0.012, 0.006), (-0.6 * half, -0.002, 0.006 * side, 0.009,
-                                                                            0.005), (-half * 1.15, -0.016, 0.008 * side,
-                                                                                     0.002, 0.003)]))  # fmt: skip
+            head.append(bar([(-0.1 * half, 0, 0.004 * side, 0.012, 0.006),
+                             (-0.6 * half, -0.002, 0.006 * side, 0.009, 0.005),
+                             (-half * 1.15, -0.016, 0.008 * side, 0.002, 0.003)]))  # fmt: skip
     elif kind == "machinist":
         head = [bar([(-half, 0, 0, 0.002, 0.010), (-0.3 * half, 0, 0, 0.011, 0.011), (0.9 * half, 0, 0, 0.011, 0.011),
                      (half, 0, 0, 0.009, 0.009)], SOFT, 40.0)]  # fmt: skip
     else:
         section = ROUND if kind == "mallet" and draw.chance(0.6) else SOFT
-        head = [bar([(-half, 0, 0, thick * 0.93, thick * 0.93), (-half * 0.9, 0, 0, thick, thick), (half * 0.9, 0, 0,
-                                                                                                    thick, thick),
-                     (half, 0, 0, thick * 0.93, thick * 0.93)], section, 40.0)]  # fmt: skip
+        head = [bar([(-half, 0, 0, thick * 0.93, thick * 0.93), (-half * 0.9, 0, 0, thick, thick),
+                     (half * 0.9, 0, 0, thick, thick), (half, 0, 0, thick * 0.93, thick * 0.93)], section,
+                    40.0)]  # fmt: skip
     crown = merged(head).turned(rotation(2, np.pi / 2)).moved(z=thick)
     if kind == "mallet":
-        top = draw.one_of((plain(draw.colour(black=4, white=1, rest=0.2)), grain(draw.rng, np.array([0.7, 0.5, 0.3]),
-                                                                                 0.1)))  # fmt: skip
+        top = draw.one_of((plain(draw.colour(black=4, white=1, rest=0.2)),
+                           grain(draw.rng, np.array([0.7, 0.5, 0.3]), 0.1)))  # fmt: skip
     else:
         top = _chrome(draw, 0.2, 0.6)
     wooden = draw.chance(0.5)
@@ -97,14 +93,9 @@ def wrench(draw: Draw) -> Model:
     kind = draw.pick(("combination", "open", "adjustable", "combination", "ring"))
     long, size = draw.uniform(0.13, 0.23), draw.uniform(0.012, 0.018)
     thick = 0.0035
-    shaft = bar([(-long / 2, 0, thick, size * 0.6, thick), (-long * 0.4, 0, thick, size * 0.42, thick * 0.8), (long
-                                                                                                               * 0.4, 0,
-                                                                                                               thick,
-                                                                                                               size
-                                                                                                               * 0.42,
-                                                                                                               thick
-                                                                                                               * 0.8),
-                 (long / 2, 0, thick, size * 0.6, thick)], FLAT, 50.0)  # fmt: skip
+    shaft = bar([(-long / 2, 0, thick, size * 0.6, thick), (-long * 0.4, 0, thick, size * 0.42, thick * 0.8),
+                 (long * 0.4, 0, thick, size * 0.42, thick * 0.8), (long / 2, 0, thick, size * 0.6, thick)], FLAT,
+                50.0)  # fmt: skip
 
     def jaw(gap: float) -> Mesh:
         root = bar([(-0.2 * size, 0, thick, size * 0.6, thick * 1.1), (0.35 * size, 0, thick, size * 1.15, thick * 1.2),
@@ -131,8 +122,8 @@ def wrench(draw: Draw) -> Model:
             continue
         pieces.append(head.turned(rotation(2, side)))
     if kind == "adjustable":
-        pieces.append(bar([(-long / 2, 0, thick, size * 0.75, thick * 1.3), (-long * 0.1, 0, thick, size * 0.6,
-                           thick * 1.2)], SOFT, 50.0, GRIP))  # fmt: skip
+        pieces.append(bar([(-long / 2, 0, thick, size * 0.75, thick * 1.3),
+                           (-long * 0.1, 0, thick, size * 0.6, thick * 1.2)], SOFT, 50.0, GRIP))  # fmt: skip
     black = draw.chance(0.2)
     steel = _chrome(draw, 0.1, 0.2) if black else _chrome(draw)
     surface = Surface((steel, plain(_grip_colour(draw))), 0.8, 0.15)
@@ -150,8 +141,8 @@ def tape_measure(draw: Draw) -> Model:
     else:
         cut = {"angled": 0.35, "square": 0.12, "flat": 0.5}[shape]
         x, y = long / 2, tall / 2
-        outline = np.array([[x, -y], [x, y * (1 - 2 * cut)], [x * (1 - 2 * cut), y], [-x * 0.7, y], [-x, y * 0.6], [-x,
-                            -y * 0.8], [-x * 0.85, -y]])  # fmt: skip
+        outline = np.array([[x, -y], [x, y * (1 - 2 * cut)], [x * (1 - 2 * cut), y], [-x * 0.7, y], [-x, y * 0.6],
+                            [-x, -y * 0.8], [-x * 0.85, -y]])  # fmt: skip
     rings = np.stack([np.column_stack([outline[:, 0] * s, np.full(len(outline), w), outline[:, 1] * s]) for w,
                       s in ((-thick / 2, 0.9), (-thick * 0.4, 1.0), (thick * 0.4, 1.0), (thick / 2, 0.9))])  # fmt: skip
     case = loft(rings, 50.0, GRIP)
@@ -176,6 +167,7 @@ def tape_measure(draw: Draw) -> Model:
 
 
 def flashlight(draw: Draw) -> Model:
+    """An electric torch."""
     long, radius = draw.uniform(0.1, 0.21), draw.uniform(0.011, 0.017)
     head = radius * draw.pick((1.25, 1.6, 1.9, 1.0))
     profile = [(0.0, 0.0), (radius * 0.95, 0.0), (radius, 0.006), (radius, long * 0.25), (radius, long * 0.68),
@@ -201,6 +193,7 @@ def flashlight(draw: Draw) -> Model:
 
 
 def padlock(draw: Draw) -> Model:
+    """A padlock with its shackle."""
     wide, thick = draw.uniform(0.03, 0.055), draw.uniform(0.013, 0.022)
     kind = draw.pick(("square", "tall", "round", "square", "wide"))
     tall = wide * {"square": 0.85, "tall": 1.15, "round": 0.95, "wide": 0.65}[kind]
@@ -224,6 +217,7 @@ def padlock(draw: Draw) -> Model:
 
 
 def scissors(draw: Draw) -> Model:
+    """Scissors, closed or a little open."""
     long, open_ = draw.uniform(0.07, 0.1), np.radians(draw.uniform(2, 22))
     loop_size = draw.uniform(0.02, 0.027)
     shape = draw.pick((1.3, 1.0, 1.6, 2.0))
@@ -231,8 +225,8 @@ def scissors(draw: Draw) -> Model:
     pieces = []
     for side in (-1, 1):
         z = 0.005 + 0.0012 * side
-        blade = bar([(-0.012, 0, z, 0.006, 0.001), (0.01, 0.001 * side, z, 0.008, 0.001), (0.6 * long, 0.003 * side, z,
-                     0.006, 0.001), (long, 0.0055 * side, z, 0.0008, 0.001)])  # fmt: skip
+        blade = bar([(-0.012, 0, z, 0.006, 0.001), (0.01, 0.001 * side, z, 0.008, 0.001),
+                     (0.6 * long, 0.003 * side, z, 0.006, 0.001), (long, 0.0055 * side, z, 0.0008, 0.001)])  # fmt: skip
         path = np.stack(
             [-long * 0.62 + loop_size * shape * np.cos(arc), np.zeros(17), loop_size * 0.85 * np.sin(arc)], 1
         )
@@ -253,13 +247,13 @@ def power_drill(draw: Draw) -> Model:
     body_radius, long = draw.uniform(0.026, 0.032), draw.uniform(0.12, 0.16)
     tall = draw.uniform(0.15, 0.18)
     barrel = lathe([(0.0, 0.0), (body_radius * 0.85, 0.0), (body_radius, 0.012), (body_radius, long * 0.7),
-                    (body_radius * 0.8, long), (0.02, long), (0.02, long + 0.02), (0.012, long + 0.042), (0.0,
-                    long + 0.042)], [GRIP, GRIP, GRIP, ACCENT, 3, 3, 3, 3], 22).turned(rotation(1,
-        np.pi / 2)).moved(-long * 0.45, 0, tall)  # fmt: skip
+                    (body_radius * 0.8, long), (0.02, long), (0.02, long + 0.02), (0.012, long + 0.042),
+                    (0.0, long + 0.042)], [GRIP, GRIP, GRIP, ACCENT, 3, 3, 3, 3],
+                   22).turned(rotation(1, np.pi / 2)).moved(-long * 0.45, 0, tall)  # fmt: skip
     bit = lathe([(0.003, 0.0), (0.003, draw.pick((0.05, 0.03, 0.07, 0.0001))), (0.0, 0.07)], METAL, 8)
     lean = draw.uniform(0.01, 0.03)
-    grip = bar([(0.02, -lean, 0, 0.021, 0.017), (tall * 0.45, -lean * 0.6, 0, 0.018, 0.0155), (tall * 0.75, 0, 0, 0.021,
-                0.017), (tall, 0.004, 0, 0.026, 0.018)], SOFT, 50.0, ACCENT)  # fmt: skip
+    grip = bar([(0.02, -lean, 0, 0.021, 0.017), (tall * 0.45, -lean * 0.6, 0, 0.018, 0.0155),
+                (tall * 0.75, 0, 0, 0.021, 0.017), (tall, 0.004, 0, 0.026, 0.018)], SOFT, 50.0, ACCENT)  # fmt: skip
     upright = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     battery = pillar(
         [(0.09, 0.062, 0.0), (0.095, 0.066, 0.005), (0.09, 0.06, 0.045), (0.06, 0.045, 0.052)], 0.008, 40.0, 3

@@ -19,8 +19,8 @@ def toy_brick(draw: Draw) -> Model:
     long, wide = along * pitch, across * pitch
     tone = draw.colour(red=3, yellow=3, blue=3, green=3, white=1, black=0.5, gray=0.3, brown=0.2)
     if kind == "wood":
-        size = np.array(draw.one_of(((0.03, 0.03, 0.03), (0.06, 0.03, 0.03), (0.09, 0.03, 0.03), (0.04, 0.04,
-                                     0.04)))) * draw.uniform(0.9, 1.2)  # fmt: skip
+        size = np.array(draw.one_of(((0.03, 0.03, 0.03), (0.06, 0.03, 0.03), (0.09, 0.03, 0.03),
+                                     (0.04, 0.04, 0.04)))) * draw.uniform(0.9, 1.2)  # fmt: skip
         skin = grain(draw.rng, tone if draw.chance(0.6) else np.array([0.8, 0.63, 0.42]), 0.06)
         return Model(
             "toy brick",
@@ -33,8 +33,8 @@ def toy_brick(draw: Draw) -> Model:
     stud = lathe([(pitch * 0.3, 0.0), (pitch * 0.3, pitch * 0.21), (0.0, pitch * 0.21)], 0, 14)
     pieces = [box((long, wide, tall)).of_part(0)]
     if kind == "slope":
-        rings = np.array([[[-long / 2, y, 0], [-long / 2, y, tall * 2], [-long / 2 + pitch, y, tall * 2], [long / 2, y,
-                           tall * 0.3], [long / 2, y, 0]] for y in (-wide / 2, wide / 2)])  # fmt: skip
+        rings = np.array([[[-long / 2, y, 0], [-long / 2, y, tall * 2], [-long / 2 + pitch, y, tall * 2],
+                           [long / 2, y, tall * 0.3], [long / 2, y, 0]] for y in (-wide / 2, wide / 2)])  # fmt: skip
         pieces = [loft(rings)]
     for x in range(along if kind != "slope" else 1):
         for y in range(across):
@@ -61,6 +61,7 @@ def _wheel(radius: float, wide: float) -> Mesh:
 
 
 def toy_car(draw: Draw) -> Model:
+    """A toy car, truck or van."""
     kind = draw.pick(("saloon", "truck", "van", "saloon", "racer"))
     long = draw.uniform(0.07, 0.18)
     wide, tall = long * draw.uniform(0.38, 0.48), long * draw.uniform(0.26, 0.34)
@@ -68,10 +69,11 @@ def toy_car(draw: Draw) -> Model:
     low, half = r * 0.7, wide / 2
     body_low = {"saloon": 0.5, "van": 0.55, "truck": 0.45, "racer": 0.45}[kind] * tall
     mid, hh = (low + body_low) / 2 + 0.1 * tall, (body_low - low) / 2 + 0.1 * tall
-    hull = bar([(-long / 2, 0, mid * 0.95, half * 0.9, hh * 0.8), (-long * 0.46, 0, mid, half, hh), (long * 0.35, 0,
-                mid, half, hh), (long / 2, 0, mid * 0.9, half * 0.85, hh * 0.6)], SOFT, 40.0)  # fmt: skip
-    roof = {"saloon": ((-0.34, -0.2, 0.1, 0.28), 1.0), "van": ((-0.48, -0.46, 0.2, 0.36), 1.35), "truck": ((0.05, 0.1,
-            0.26, 0.33), 1.2), "racer": ((-0.2, -0.12, 0.02, 0.16), 0.8)}[kind]  # fmt: skip
+    hull = bar([(-long / 2, 0, mid * 0.95, half * 0.9, hh * 0.8), (-long * 0.46, 0, mid, half, hh),
+                (long * 0.35, 0, mid, half, hh), (long / 2, 0, mid * 0.9, half * 0.85, hh * 0.6)], SOFT,
+               40.0)  # fmt: skip
+    roof = {"saloon": ((-0.34, -0.2, 0.1, 0.28), 1.0), "van": ((-0.48, -0.46, 0.2, 0.36), 1.35),
+            "truck": ((0.05, 0.1, 0.26, 0.33), 1.2), "racer": ((-0.2, -0.12, 0.02, 0.16), 0.8)}[kind]  # fmt: skip
     x0, x1, x2, x3 = (p * long for p in roof[0])
     top = tall * roof[1]
     base = mid + hh * 0.9
@@ -101,6 +103,7 @@ def toy_car(draw: Draw) -> Model:
 
 
 def toy_airplane(draw: Draw) -> Model:
+    """A toy airplane with one pair of wings or two."""
     kind = draw.pick(("airliner", "propeller", "fighter", "propeller", "biplane"))
     long = draw.uniform(0.12, 0.24)
     r = long * draw.uniform(0.06, 0.085)
@@ -117,9 +120,9 @@ def toy_airplane(draw: Draw) -> Model:
         """Both wings: lofts along y, mirrored."""
         made = []
         for side in (-1, 1):
-            rings = [np.array([[x - b + d, side * y, height], [x - b, side * y, height + 0.0018], [x - b - d, side * y,
-                               height], [x - b, side * y, height - 0.0018]]) for y, d, b in ((0.0, deep, 0.0), (reach,
-                     deep * 0.6, back))]  # fmt: skip
+            rings = [np.array([[x - b + d, side * y, height], [x - b, side * y, height + 0.0018],
+                               [x - b - d, side * y, height], [x - b, side * y, height - 0.0018]]) for y, d,
+                     b in ((0.0, deep, 0.0), (reach, deep * 0.6, back))]  # fmt: skip
             made.append(loft(np.stack(rings), part=part))
         return made
 
@@ -142,8 +145,9 @@ def toy_airplane(draw: Draw) -> Model:
         for side in (-1, 1):
             pieces.append(bar([(-0.02, 0, 0, r * 0.4, r * 0.4), (0.012, 0, 0, r * 0.45, r * 0.45)], ROUND)
                           .moved(long * 0.08, side * span * 0.42, z - r * 0.75).of_part(2))  # fmt: skip
-    pieces.append(bar([(long * 0.16, 0, z + r * 0.75, r * 0.55, r * 0.3), (long * 0.3, 0, z + r * 0.7, r * 0.55,
-                       r * 0.4), (long * 0.36, 0, z + r * 0.6, r * 0.4, r * 0.2)], ROUND, 60.0, 3))  # fmt: skip
+    pieces.append(bar([(long * 0.16, 0, z + r * 0.75, r * 0.55, r * 0.3),
+                       (long * 0.3, 0, z + r * 0.7, r * 0.55, r * 0.4),
+                       (long * 0.36, 0, z + r * 0.6, r * 0.4, r * 0.2)], ROUND, 60.0, 3))  # fmt: skip
     for x, y in ((0.3, 0.0), (-0.02, 0.9), (-0.02, -0.9)):
         wheel = _wheel(r * 0.42, r * 0.35)
         pieces += [
@@ -208,9 +212,9 @@ def teddy_bear(draw: Draw) -> Model:
         profile[0], profile[-1] = (0.0, -radius), (0.0, radius)
         return lathe(profile, part, 16).scaled(*stretch).moved(x * size, y * size, z * size)
 
-    pieces = [ball(size, 0, 0, 1, 0, (0.85, 0.9, 1.1)), ball(size * 0.8, 0.05, 0, 2.6, 0), ball(size * 0.33, 0.68, 0,
-              2.4, 1), ball(size * 0.1, 0.98, 0, 2.47, 2), ball(size * 0.6, 0.45, 0, 1.05, 1, (0.9, 0.9,
-              1.2))]  # fmt: skip
+    pieces = [ball(size, 0, 0, 1, 0, (0.85, 0.9, 1.1)), ball(size * 0.8, 0.05, 0, 2.6, 0),
+              ball(size * 0.33, 0.68, 0, 2.4, 1), ball(size * 0.1, 0.98, 0, 2.47, 2),
+              ball(size * 0.6, 0.45, 0, 1.05, 1, (0.9, 0.9, 1.2))]  # fmt: skip
     for side in (-1, 1):
         pieces += [
             ball(size * 0.3, -0.05, side * 0.62, 3.2, 0, (0.6, 1, 1)),

@@ -17,8 +17,8 @@ def watch(draw: Draw) -> Model:
     square = "square" in kind
     outline = rounded_rectangle(2 * radius, 2 * radius * 0.9, 0.005) if square else None
     if outline is None:
-        case = lathe([(0.0, 0.0), (radius * 0.9, 0.0), (radius, 0.003), (radius, 0.008), (radius * 0.88, 0.010), (0.0,
-                      0.010)], [1, 1, 1, 1, 2], 24)  # fmt: skip
+        case = lathe([(0.0, 0.0), (radius * 0.9, 0.0), (radius, 0.003), (radius, 0.008), (radius * 0.88, 0.010),
+                      (0.0, 0.010)], [1, 1, 1, 1, 2], 24)  # fmt: skip
     else:
         case = merged([prism(outline, 0.009).of_part(1), prism(outline * 0.88, 0.0008).moved(z=0.009).of_part(2)])
     crown = box((0.004, 0.005, 0.004), (radius + 0.001, 0, 0.003)).of_part(1)
@@ -143,9 +143,9 @@ def hat(draw: Draw) -> Model:
     brim = radius * {"fedora": 1.55, "straw": 1.9, "bucket": 1.4}[kind]
     droop = 0.035 if kind == "bucket" else 0.0
     tall = draw.uniform(0.09, 0.115)
-    profile = [(brim, 0.0), (brim, 0.002), (radius, 0.006 + droop), (radius * 0.97, 0.035 + droop), (radius * 0.88,
-               tall + droop), (radius * 0.6, tall + 0.012 + droop), (0.0, tall + (0.0 if kind == "fedora"
-               else 0.014) + droop)]  # fmt: skip
+    profile = [(brim, 0.0), (brim, 0.002), (radius, 0.006 + droop), (radius * 0.97, 0.035 + droop),
+               (radius * 0.88, tall + droop), (radius * 0.6, tall + 0.012 + droop),
+               (0.0, tall + (0.0 if kind == "fedora" else 0.014) + droop)]  # fmt: skip
     mesh = lathe(profile, [0, 0, 1, 0, 0, 0], 30).scaled(1.1)
     straw = np.array([0.85, 0.7, 0.45]) * draw.uniform(0.85, 1.1)
     weave = np.tile(straw, (16, 16, 1)) * draw.rng.uniform(0.75, 1.05, (16, 16, 1))

@@ -1,0 +1,40 @@
+"""Results in Markdown: what one evaluation measured, and the sections of a page that commands write again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segpoint.errors import SegPointError
+from segpoint_training.records import percent
+
+
+def with_section(text: str, begin: str, end: str, body: str) -> str:
+    """``text`` with what stands between the markers replaced by ``body``; both are added where they are missing.
+
+    Raises SegPointError where one of the markers is there without the other.
+    """
+    if (begin in text) != (end in text):
+        raise SegPointError(f"the report has only one of its markers {begin} and {end}; put both back or take both out")
+    if begin not in text:
+        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
+    before, rest = text.split(begin, 1)
+    return f"{before}{begin}\n{body.strip()}\n{end}{rest.split(end, 1)[1]}"
+
+
+def record_markdown(record: dict[str, Any]) -> str:
+    """What an evaluation's JSON says: IoU by class, or a table by kind and sensor and what became of the answers."""
+    if "semantic" in record:
+        classes = sorted(record["semantic"]["classes"].items(), key=lambda entry: -(entry[1]["iou"] or 0.0))
+        return "IoU by class: " + ", ".join(f"{name} {percent(row['iou'])}" for name, row in classes) + "."
+    names = list(record["references"])
+    heads = ["kind", "n", "mIoU", "Acc@0.25", "Acc@0.5", *(f"{name}: mIoU" for name in names)]
+    rows = [" | ".join(heads), "---" + "|---:" * (len(heads) - 1)]
+    for kind, ours in record["measures"].items():
+        others = [record["references"][name][kind]["miou"] for name in names]
+        figures = [percent(value) for value in (ours["miou"], ours["acc25"], ours["acc50"], *others)]
+        rows.append(" | ".join([kind, str(ours["count"]), *figures]))
+    for sensor, ours in record["sensors"].items():
+        figures = [percent(ours[name]) for name in ("miou", "acc25", "acc50")] + [""] * len(names)
+        rows.append(" | ".join([f"{sensor}, with target", str(ours["count"]), *figures]))
+    outcomes = ", ".join(f"{name} {count}" for name, count in record["outcomes"].items())
+    return "\n".join(f"| {row} |" for row in rows) + f"\n\nAnswers: {outcomes}."
