@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--file", help="a cloud in the optical frame (default: a generated scene)")
     args = parser.parse_args()
-    cloud = read_points(args.file) if args.file else generate_scene(900_007, "test", "kinect")
+    cloud = read_points(args.file) if args.file else generate_scene(900_029, "test", "kinect")
     segmenter = Segmenter.from_bundle(args.bundle)
     segmenter.segment(cloud.xyz, "warm up", rgb=cloud.rgb)
 

@@ -5,8 +5,9 @@
 
 Answers instructions about held-out generated scenes, tables and rooms, once with a target forced, tries settings on
 what was recorded, and writes the best into the bundle's config.json: first the mask threshold, by the mIoU of the
-forced answers that have a target; then the weight (and bias), by the mean over both scales of (mIoU with target +
-zero-target accuracy) / 2, so that neither is bought with the other, whatever share of the questions has no target.
+forced answers that have a target; then the weight (and bias), by the mean over both scales of (share of the questions
+with a target that get one + zero-target accuracy) / 2, so that neither is bought with the other, whatever share of the
+questions has no target. By the decision, not by the mIoU: where masks are poor, saying no to everything would score best.
 """
 
 from __future__ import annotations
@@ -76,8 +77,13 @@ def best_threshold(recorded: Sequence[np.ndarray]) -> float:
 def best_weight(recorded: Sequence[np.ndarray], biases: Sequence[float]) -> tuple[float, float]:
     """(weight, bias) that serve best, mean over ``recorded`` sets; of equal ones the first."""
     return max(
-        itertools.product(WEIGHTS, biases), key=lambda pair: np.mean([sum(served(rows, *pair)) for rows in recorded])
+        itertools.product(WEIGHTS, biases), key=lambda pair: np.mean([sum(decided(rows, *pair)) for rows in recorded])
     )
+
+
+def decided(recorded: np.ndarray, weight: float, bias: float = 0.0) -> tuple[float, float]:
+    """(share of the questions with a target that get one, zero-target accuracy) of recorded answers."""
+    return served(np.column_stack([recorded[:, 3], recorded[:, 1:]]), weight, bias)
 
 
 def served(recorded: np.ndarray, weight: float, bias: float = 0.0) -> tuple[float, float]:

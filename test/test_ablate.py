@@ -72,8 +72,7 @@ def test_the_command_trains_resumes_and_reports(tmp_path: Path, monkeypatch: pyt
     from segpoint import backbone
 
     backbone.setup()
-    for module in ("stage1", "ablate"):  # each further category costs the LLM a dozen questions
-        monkeypatch.setattr(f"segpoint_training.{module}.TRAINED", ())
+    monkeypatch.setattr("segpoint_training.stage1.TRAINED", ())  # each further category costs a dozen questions
     monkeypatch.setattr(AblationConfig, "runs", lambda self: [(VANILLA, 0), (BOTH, 0)])
     reported: list[list[str]] = []
     monkeypatch.setattr(ablate, "write_report", lambda config, results, path: reported.append(list(results)))
@@ -147,7 +146,7 @@ def test_runs_and_settings(repository: Path, tmp_path: Path):
         AblationConfig.load(tmp_path / "bad.yaml")
     with pytest.raises(SegPointError, match="adaptation_seeds=2"):
         dataclasses.replace(CONFIG, seeds=1, adaptation_seeds=2)
-    with pytest.raises(SegPointError, match="no ablation config"):
+    with pytest.raises(SegPointError, match="no training config"):
         AblationConfig.load(tmp_path / "none.yaml")
 
 

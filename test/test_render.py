@@ -156,7 +156,7 @@ def test_files(tmp_path):
     with pytest.raises(SegPointError, match="one picture"):
         render_sheet(tmp_path / "none.png", [])
     with pytest.raises(SegPointError, match="frame must be"):
-        draw_answer(xyz, rgb, mask, [], "x", "y", "map")
+        draw_answer(xyz, rgb, mask, [], "x", "y", "moon")
 
 
 def test_a_real_scan(shared, tmp_path):

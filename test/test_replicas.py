@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,8 @@ def test_two_processes_step_with_the_mean_gradient_and_stop_together(tmp_path: P
     script = tmp_path / "work.py"
     script.write_text(WORK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run([*command, str(tmp_path)], cwd=repository, capture_output=True, text=True, timeout=100)
+    environment = {**os.environ, "PYTHONPATH": str(repository)}  # the script lies elsewhere
+    done = subprocess.run([*command, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-2000:]
     both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
     assert [facts.pop("found") for facts in both] == [False, True], "the second finds what the first has made"
