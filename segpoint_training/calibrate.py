@@ -7,7 +7,8 @@ Answers instructions about held-out generated scenes, tables and rooms, once wit
 what was recorded, and writes the best into the bundle's config.json: first the mask threshold, by the mIoU of the
 forced answers that have a target; then the weight (and bias), by the mean over both scales of (share of the questions
 with a target that get one + zero-target accuracy) / 2, so that neither is bought with the other, whatever share of the
-questions has no target. By the decision, not by the mIoU: where masks are poor, saying no to everything would score best.
+questions has no target. By the decision, not by the mIoU: where masks are poor, saying no to everything would score
+best.
 """
 
 from __future__ import annotations
