@@ -204,6 +204,8 @@ def _usable(xyz: np.ndarray, config: CloudConfig, frame: str) -> np.ndarray:
         finite = np.isfinite(distance)
         near, far = (0.0, _LARGEST_MAP_M) if frame == "map" else config.range_m
         usable = np.flatnonzero(finite & (distance >= near) & (distance <= far))
+    if frame == "map" and len(usable):
+        usable = usable[~_strays(xyz[usable])]
     if not finite.any():
         raise SegPointError(f"expected some finite points, got {len(xyz)} that are not; check the sensor or the file")
     if len(usable) < config.min_points:
@@ -214,6 +216,12 @@ def _usable(xyz: np.ndarray, config: CloudConfig, frame: str) -> np.ndarray:
             "the sensor's?"
         )
     return usable
+
+
+def _strays(points: np.ndarray) -> np.ndarray:
+    """(n,) bool: what lies three times as far out as nearly all of a map does: no sensor's range keeps it out."""
+    away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    return away > 3 * np.percentile(away, 98)
 
 
 def _tolerance(distance: np.ndarray, at_one_metre: float) -> np.ndarray:

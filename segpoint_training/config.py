@@ -61,6 +61,8 @@ class DataConfig:
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        if self.width < 32:
+            raise SegPointError(f"data.width={self.width} is no depth image; at least 32 pixels are needed")
         for name in ("train_scenes", "validation_scenes", "sentences"):
             if getattr(self, name) < 1:
                 raise SegPointError(f"data.{name} must be at least 1, got {getattr(self, name)}")

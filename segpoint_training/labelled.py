@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segpoint.cloud import FRAMES
 from segpoint.errors import SegPointError
 from segpoint.files import read_points
 from segpoint.prompts import THIS, Place, normalise
+from segpoint_training.scenes.scene import PLACES
 
 if TYPE_CHECKING:
     from segpoint_training.scenes.scene import Instruction, Scene
@@ -174,13 +176,17 @@ def labelled_scene(scene: Scene, split: str) -> LabelledScan:
 
 def _question(scene: Scene, said: Instruction) -> Question:
     truth = np.isin(scene.instance, said.targets)
-    if not said.place:
-        return Question(said.text, said.kind, truth)
-    if said.place == "click":
-        return Question(said.text, said.kind, truth, Place(clicks=middle_point(scene.xyz, truth)[None]))
-    seen = scene.xyz[truth & np.isfinite(scene.xyz).all(axis=1)]
-    box = np.concatenate([seen.min(axis=0), np.maximum(seen.max(axis=0), seen.min(axis=0) + _LEAST_SIDE)])
-    return Question(said.text, said.kind, truth, Place(box=box))
+    return Question(said.text, said.kind, truth, _pointed(scene.xyz, truth, said.place))
+
+
+def _pointed(xyz: np.ndarray, truth: np.ndarray, place: str) -> Place | None:
+    """A click in the middle of what is meant, or a box around it, as ``place`` (one of PLACES) says."""
+    if not place:
+        return None
+    if place == "click":
+        return Place(clicks=middle_point(xyz, truth)[None])
+    seen = xyz[truth & np.isfinite(xyz).all(axis=1)]
+    return Place(box=np.concatenate([seen.min(axis=0), np.maximum(seen.max(axis=0), seen.min(axis=0) + _LEAST_SIDE)]))
 
 
 # --- folders of scans ---------------------------------------------------------------------------------------------
@@ -189,9 +195,10 @@ def _question(scene: Scene, said: Instruction) -> Question:
 def folder_set(
     folder: str | Path, scenes: int | None = None, frame: str = "optical", scale: str = "table"
 ) -> LabelledSet:
-    """The first ``scenes`` clouds (all by default) that a folder's ``instructions.json`` names, all in one ``frame``.
+    """The first ``scenes`` clouds (all by default) that a folder's ``instructions.json`` names.
 
-    That file is a list of objects with file, instruction, kind and target_labels. The clouds carry a ``label`` per
+    That file is a list of objects with file, instruction, kind and target_labels, and where they are needed "frame" (of
+    the file; the argument is for those that do not say) and "place" (one of PLACES). The clouds carry a ``label`` per
     point; its parts are merged: 1–9 → 1 (the table), otherwise label // 10; 0 is no object.
     """
     folder = Path(folder)
@@ -206,17 +213,29 @@ def folder_set(
         if points.label is None:
             raise SegPointError(f"{folder / name}: no field 'label', so there is no truth to measure against")
         instance = merge_parts(points.label)
-        questions = tuple(
-            Question(row["instruction"], row["kind"], np.isin(instance, row["target_labels"])) for row in rows_of[name]
-        )
+        questions = tuple(_folder_question(folder / name, points.xyz, instance, row) for row in rows_of[name])
+        axes = {row.get("frame", frame) for row in rows_of[name]}
+        if len(axes) > 1:
+            raise SegPointError(f"{folder / name}: its rows name different frames, {sorted(axes)}; correct them")
         ids, counts = np.unique(instance[np.isfinite(points.xyz).all(axis=1)], return_counts=True)
         things = tuple(int(i) for i, n in zip(ids, counts, strict=True) if i > 1 and n >= FEWEST_POINTS)
         return LabelledScan(
-            name, points.xyz, points.rgb, points.width, points.height, questions, frame, scale,
+            name, points.xyz, points.rgb, points.width, points.height, questions, axes.pop(), scale,
             instance=instance, things=things,
         )  # fmt: skip
 
     return LabelledSet(len(names), {"data": folder.resolve().name, "files": names}, load)
+
+
+def _folder_question(path: Path, xyz: np.ndarray, instance: np.ndarray, row: dict[str, Any]) -> Question:
+    missing = sorted(set(row["target_labels"]) - set(np.unique(instance).tolist()))
+    if missing:
+        raise SegPointError(
+            f"{path}: “{row['instruction']}” means object {missing[0]}, of which the cloud has no point; target_labels "
+            "are object ids: a point's label 40 to 49 is object 4"
+        )
+    truth = np.isin(instance, row["target_labels"])
+    return Question(row["instruction"], row["kind"], truth, _pointed(xyz, truth, row.get("place", "")))
 
 
 def merge_parts(label: np.ndarray) -> np.ndarray:
@@ -246,6 +265,10 @@ def _wrong_in(row: dict[str, Any]) -> str | None:
     for name in ("file", "instruction", "kind"):
         if not isinstance(row[name], str) or not normalise(row[name]):
             return f"{name!r} must be words, not {row[name]!r:.80}"
+    if row.get("frame", FRAMES[0]) not in FRAMES:
+        return f"'frame' must be one of {FRAMES}, not {row['frame']!r:.80}"
+    if row.get("place", "") not in PLACES or (row.get("place") and not row["target_labels"]):
+        return f"'place' must be one of {PLACES}, of a row that has a target, not {row['place']!r:.80}"
     labels = row["target_labels"]
     if not isinstance(labels, list) or not all(type(label) is int and label >= 0 for label in labels):
         return f"'target_labels' must be a list of whole numbers from 0 up, not {labels!r:.80}"

@@ -177,3 +177,15 @@ def test_one_plane_alone_is_a_scene():
     cloud = prepare(np.column_stack([grid, np.full(len(grid), -0.5)]), None, "body", CONFIG)
     assert cloud.count > 100 and not cloud.focus.any()
     assert np.isfinite(network_frame(cloud, CONFIG)).all()
+
+
+def test_a_few_strays_do_not_change_a_map():
+    rng = np.random.default_rng(0)
+    floor = np.column_stack([rng.uniform(-2, 2, (8000, 2)), rng.normal(0, 0.003, 8000)])
+    thing = rng.uniform([0, 0, 0.05], [0.5, 0.5, 0.6], (2000, 3))
+    room = np.concatenate([floor, thing]).astype(np.float32)
+    strays = np.array([[300, 300, -500], [0, 0, -30], [60, 6, 0.2]], np.float32)
+    alone, disturbed = prepare(room, None, "map", CONFIG), prepare(np.concatenate([room, strays]), None, "map", CONFIG)
+    assert (disturbed.voxel_of[-3:] == -1).all() and (disturbed.voxel_of[:-3] >= 0).all()
+    assert disturbed.voxel_m == alone.voxel_m
+    assert np.abs(network_frame(alone, CONFIG).mean(0) - network_frame(disturbed, CONFIG).mean(0)).max() < 0.05

@@ -343,3 +343,38 @@ def test_the_bundle_that_ships_end_to_end(tmp_path):
     assert all(item["answer"] for item in record["items"])
     assert json.loads((tmp_path / "r.json").read_text())["items"] == record["items"]
     assert (tmp_path / "worst.png").is_file()
+
+
+def test_rows_say_their_frame_and_place(folder):
+    rows = json.loads((folder / "instructions.json").read_text())
+    for row in rows:
+        row |= {"frame": "body"} if row["file"] == "two.pcd" else {}
+    rows[0]["place"] = "click"
+    (folder / "instructions.json").write_text(json.dumps(rows))
+    one, two = folder_set(folder)
+    assert (one.frame, two.frame) == ("optical", "body")
+    place = one.questions[0].place
+    assert place is not None and one.questions[1].place is None
+    nearest = np.nanargmin(np.linalg.norm(one.xyz - place.clicks[0], axis=1))
+    assert one.questions[0].truth[nearest], "the click is on what is meant"
+    rows[1]["frame"] = "map"
+    (folder / "instructions.json").write_text(json.dumps(rows))
+    with pytest.raises(SegPointError, match="different frames"):
+        folder_set(folder).load(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame": "moon"}, "'frame' must be"),
+        ({"place": "line"}, "'place' must be"),
+        ({"place": "click", "target_labels": []}, "'place' must be"),
+        ({"target_labels": [20]}, "means object 20"),
+    ],
+)
+def test_rows_that_cannot_be_meant(folder, change, message):
+    rows = json.loads((folder / "instructions.json").read_text())
+    rows[0] |= change
+    (folder / "instructions.json").write_text(json.dumps(rows))
+    with pytest.raises(SegPointError, match=message):
+        folder_set(folder).load(0)
