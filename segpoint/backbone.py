@@ -115,7 +115,7 @@ def setup(name: str = DEFAULT, dtype: str = "bfloat16", force: bool = False) -> 
 
 
 def load(
-    name_or_folder: str | Path = DEFAULT, dtype: str = "bfloat16"
+    name_or_folder: str | Path = DEFAULT, dtype: str = "bfloat16", quantization: str = "none"
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """A frozen LLaMA-family model in ``eval`` mode and its tokenizer, from files on this machine only.
 
@@ -124,15 +124,18 @@ def load(
     Args:
         name_or_folder: a backbone's name, or any folder that holds a ``LlamaForCausalLM`` as safetensors.
         dtype: of the weights in memory, ``"bfloat16"`` or ``"float32"``.
+        quantization: ``"none"``, or ``"int8"`` or ``"nf4"`` for the layers' weights in 8 or 4 bits, on a GPU.
 
     Raises:
-        SegPointError: the folder is missing, damaged, or holds another kind of model. Pickled weights are not read.
+        SegPointError: 8 or 4 bits without a GPU or without bitsandbytes; the folder is missing, damaged, or holds
+            another kind of model. Pickled weights are not read.
     """
     if dtype not in DTYPES:
         raise SegPointError(f"backbone dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
     own = str(name_or_folder) in SOURCES
     folder = backbone_folder(str(name_or_folder)) if own else Path(name_or_folder).expanduser()
     repair = "run `segpoint setup --force`" if own else "give a folder saved by LlamaForCausalLM.save_pretrained"
+    few_bits = _few_bits(quantization, dtype)
     if not (folder / "config.json").is_file():
         raise SegPointError(f"{name_or_folder} is neither a known backbone ({', '.join(SOURCES)}) nor a model folder")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -152,6 +155,7 @@ def load(
                 use_safetensors=True,
                 attn_implementation="sdpa",
                 output_loading_info=True,
+                **few_bits,
             )
         model, report = loaded
         if absent := sorted(report["missing_keys"]):  # transformers would fill them with noise and only warn
@@ -162,6 +166,32 @@ def load(
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise SegPointError(f"cannot load the backbone in {folder} ({_line(error)}): {repair}") from error
     return model.eval().requires_grad_(False), tokenizer
+
+
+def _few_bits(quantization: str, dtype: str) -> dict[str, Any]:
+    """What ``from_pretrained`` is told to hold weights in 8 or 4 bits."""
+    if quantization == "none":
+        return {}
+    import torch
+
+    need = f"language.quantization={quantization!r} needs"
+    if not torch.cuda.is_available():
+        raise SegPointError(
+            f"{need} an NVIDIA GPU and there is none here: set it to 'none' in the bundle's config.json"
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise SegPointError(f"{need} bitsandbytes: `pip install bitsandbytes`, or set it to 'none'")
+    from transformers import BitsAndBytesConfig
+
+    kind = {
+        "int8": {"load_in_8bit": True},
+        "nf4": {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_compute_dtype": getattr(torch, dtype),
+        },
+    }
+    return {"quantization_config": BitsAndBytesConfig(**kind[quantization])}
 
 
 @contextmanager

@@ -90,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     setup.add_argument("--force", action="store_true", help="build it again even if it is there")
     setup.set_defaults(run=_setup)
 
+    export = commands.add_parser("export", help="write a bundle's network as ONNX graphs, checked against PyTorch")
+    export.add_argument(
+        "bundle", metavar="BUNDLE", nargs="?", type=Path, help="its folder (default: the one that ships)"
+    )
+    export.add_argument("--out", metavar="FOLDER", type=Path,
+                        help="default: the cache, where they are made at first use anyway")  # fmt: skip
+    export.add_argument("--tensorrt", action="store_true", help="build TensorRT engines for this GPU as well, now")
+    export.set_defaults(run=_export)
+
     for name, (_, summary) in OFFLINE.items():  # listed for --help; main() has handed them on before parsing
         commands.add_parser(name, help=summary, add_help=False)
     return parser
@@ -173,6 +182,17 @@ def _setup(args: argparse.Namespace) -> int:
     from segpoint.backbone import setup
 
     print(f"ready: {setup(dtype=args.dtype, force=args.force)}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    import logging
+
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("segpoint").setLevel(logging.INFO)  # an export takes a while, and says what it is at
+    from segpoint.engines.export import run
+
+    print(run(args.bundle, args.out, args.tensorrt))
     return 0
 
 

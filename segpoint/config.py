@@ -137,6 +137,8 @@ class LanguageConfig:
         LlamaForCausalLM folder.
     lora_rank, lora_alpha, lora_dropout, lora_targets: the paper is silent; LISA's values. Rank 0 switches LoRA off.
     max_instruction_tokens, max_answer_tokens: limits; a longer instruction is an error, not a truncation.
+    quantization: "int8" or "nf4" hold the backbone's weights in 8 or 4 bits (bitsandbytes, an NVIDIA GPU): LLaMA2-7B
+        in 7 or 4 GB instead of 13. "none": in bfloat16, or float32 on a CPU that does not multiply that.
     """
 
     backbone: str = "smollm2-135m-instruct"
@@ -146,6 +148,13 @@ class LanguageConfig:
     lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
     max_instruction_tokens: int = 96
     max_answer_tokens: int = 24
+    quantization: str = "none"
+
+    def __post_init__(self) -> None:
+        _require(
+            self.quantization in ("none", "int8", "nf4"),
+            f"language.quantization={self.quantization!r} must be none, int8 or nf4",
+        )
 
 
 @dataclass(frozen=True)

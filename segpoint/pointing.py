@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -61,3 +63,19 @@ def nearest_tokens(points: np.ndarray, inputs: PointInputs, b: int, config: Bund
     levels = inputs.tables["levels"][b, : config.encoder.tokens]
     centres = inputs.points[b, levels].cpu().numpy()
     return np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
+
+
+def side_by_side(places: Sequence[Places | None]) -> Places | None:
+    """The `Places` (1, 1, P_i, …) or None of Q questions as one (1, Q, P, …), padded; None where nobody points."""
+    given = [place for place in places if place is not None]
+    if not given:
+        return None
+    count = max(place.kind.shape[2] for place in given)
+    tables = []
+    for name, like in vars(given[0]).items():
+        table = like.new_full((1, len(places), count, *like.shape[3:]), -1 if name == "kind" else 0)
+        for q, place in enumerate(places):
+            if place is not None:
+                table[:, q, : place.kind.shape[2]] = getattr(place, name)[:, 0]
+        tables.append(table)
+    return Places(*tables)

@@ -9,24 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from segpoint.bundle import WEIGHTS, load_network, part, read_weights
 from segpoint.cloud import Cloud, prepare
 from segpoint.config import BundleConfig, default_bundle
+from segpoint.devices import language_dtype, usable_device
+from segpoint.engines.runner import BACKENDS, Engines, choose
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance, separate
+from segpoint.network.answers import Prefix, Question
 from segpoint.network.inputs import PointInputs, collate
-from segpoint.network.language import PointLanguageModel, Prefix, load_language
+from segpoint.network.language import PointLanguageModel, load_language
 from segpoint.network.place import Places
 from segpoint.network.segpoint import SceneFeatures, SegPoint
-from segpoint.pointing import find_places
+from segpoint.pointing import find_places, side_by_side
 from segpoint.prompts import NO_MASK, Place, instruction_question, semantic_question
 
-WEIGHTS = "model.safetensors"
-BACKENDS = ("auto", "torch")
-WORDS_KEPT = 256  # questions
+WORDS_KEPT = 1024  # questions, or as many as one call asks
+_JUDGED_AT_ONCE = 64  # questions; bounds the reader's memory
 _SURE_DOUBT = 8.0  # log-odds: no lean of the LLM outweighs the reader's doubt beyond this
 
 
@@ -72,16 +73,26 @@ class Reading:
 
 
 class Segmenter:
-    """A loaded bundle. Not thread-safe: one at a time."""
+    """A loaded bundle. Not thread-safe: one at a time.
+
+    engines: what computes GEM, encoder and GFP; None for the network itself.
+    """
 
     def __init__(
-        self, config: BundleConfig, network: SegPoint, language: PointLanguageModel, device: str = "cpu"
+        self,
+        config: BundleConfig,
+        network: SegPoint,
+        language: PointLanguageModel,
+        device: str = "cpu",
+        engines: Engines | None = None,
     ) -> None:
         self.config = config
         self.network = network.to(device).eval()
         self.language = language.to(device).eval()
         self.device = device
+        self.engines = engines or Engines.torch(self.network)
         self._known_words: dict[str, Tensor] = {}
+        self._drafts: dict[str, tuple[int, ...]] = {}  # what was answered last to a question: the guess of next time
 
     @classmethod
     def from_bundle(
@@ -93,26 +104,26 @@ class Segmenter:
     ) -> Segmenter:
         """Load a bundle folder (None: the one that ships) and its backbone (`segpoint setup` puts that in place).
 
-        backend: "auto" or "torch".   device: "auto", "cpu", "cuda", ….   threshold: instead of the bundle's
-        mask_threshold.   Raises `SegPointError` where a file is missing, damaged or of another shape.
+        backend: what computes GEM, encoder and GFP: "tensorrt", "onnxruntime", "torch", or "auto" for the best that
+        works here; the first use of a bundle builds its engines into the cache.   device: "auto", "cpu", "cuda", ….
+        threshold: instead of the bundle's mask_threshold.   Raises `SegPointError` where a file is missing, damaged
+        or of another shape, or the backend cannot run here.
         """
         if backend not in BACKENDS:
             raise SegPointError(f"backend must be one of {BACKENDS}, got {backend!r}")
-        device = _usable_device(device)
+        device = usable_device(device)
         folder = Path(bundle) if bundle else default_bundle()
         config = BundleConfig.load(folder)
         if threshold is not None:
             config = replace(config, mask_threshold=threshold)
-        state = _read_weights(folder / WEIGHTS)
-        language = load_language(config, _language_dtype(device))
-        network = SegPoint(config, language.hidden_size)
-        network.adapt()  # a bundle whose encoder has LoRA holds it under peft's names
+        state = read_weights(folder)
+        language = load_language(config, language_dtype(device))
+        network = load_network(folder, config, state).to(device)
         try:
-            network.load_state_dict(_part(state, "network."))
-            language.load_trained(_part(state, "language."))
+            language.load_trained(part(state, "language."))
         except RuntimeError as error:
             raise SegPointError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from error
-        return cls(config, network, language, device)
+        return cls(config, network, language, device, choose(backend, folder, config, network, device))
 
     def segment(
         self,
@@ -142,7 +153,8 @@ class Segmenter:
         frame: str = "optical",
         places: Sequence[Place | None] | None = None,
     ) -> list[Segmentation]:
-        """As `segment`, for many instructions about one cloud, each with a place or None: the cloud is encoded once."""
+        """As `segment`, for many instructions about one cloud, each with a place or None: the cloud is encoded once and
+        all are read together."""
         if isinstance(instructions, str) or not isinstance(instructions, Sequence):
             raise SegPointError(
                 f"expected a list of instructions, got {type(instructions).__name__}; for one use segment"
@@ -164,56 +176,59 @@ class Segmenter:
         clock.lap("neighbourhoods")
         found = [None if place is None else find_places(place, xyz, cloud, inputs, self.config) for place in places]
         encoded = self.encode(inputs, clock)
-        answers = []
-        for question, at in zip(questions, found, strict=True):
-            laps = Stopwatch(clock.laps)
-            answers.append(self._answer(xyz, cloud, self.read(encoded, question, laps, at), laps))
-        return answers
+        self._words(questions)
+        clock.lap("words")
+        readings = self.read_many(encoded, questions, clock, found)
+        return [self._answer(xyz, cloud, reading, Stopwatch(clock.laps)) for reading in readings]
 
     def semantic(
         self, xyz: np.ndarray, classes: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
     ) -> np.ndarray:
         """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none.
 
-        The reader looks at all classes at once; the LLM is asked only about those that may be there.
+        The reader looks at many classes at once; the LLM is asked only about those that may be there. A class that is
+        listed twice is found under its first index.
         """
         if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
             raise SegPointError(f'expected a list of class names such as ["mug", "table"], got {classes!r}')
-        questions = [semantic_question(self.language.check_instruction(name)) for name in classes]
+        indices: dict[str, int] = {}
+        for index, name in enumerate(classes):
+            indices.setdefault(semantic_question(self.language.check_instruction(name)), index)
         cloud = prepare(np.asarray(xyz), rgb, frame, self.config.cloud)
         encoded = self.encode(collate([cloud], self.config).to(self.device), Stopwatch())
         best = np.full(len(cloud.xyz), self.config.mask_threshold, np.float32)
         label = np.full(len(cloud.xyz), -1, np.int64)
-        for index in self._possible(encoded, questions):
-            score = self.read(encoded, questions[index], Stopwatch()).logits.sigmoid().cpu().numpy()
+        possible = self._possible(encoded, list(indices))
+        readings = self.read_many(encoded, list(possible), Stopwatch(), presences=list(possible.values()))
+        for question, reading in zip(possible, readings, strict=True):
+            score = reading.logits.sigmoid().cpu().numpy()
             better = (score > best) & cloud.valid
-            best[better], label[better] = score[better], index
+            best[better], label[better] = score[better], indices[question]
         return cloud.to_raw(label, -1)
 
     @torch.inference_mode()
-    def _possible(self, encoded: EncodedCloud, questions: Sequence[str]) -> list[int]:
-        """Those of the questions that the reader does not surely rule out."""
+    def _possible(self, encoded: EncodedCloud, questions: Sequence[str]) -> dict[str, float]:
+        """Those of the questions that the reader does not surely rule out, and their presence (see `Reading`)."""
+        self._words(questions)
+        presences: list[float] = []
+        for first in range(0, len(questions), _JUDGED_AT_ONCE):
+            presences += self._presences(encoded, self._padded(questions[first : first + _JUDGED_AT_ONCE]), None)
+        told = dict(zip(questions, presences, strict=True))
         if self.network.reader is None or not self.config.presence_weight:
-            return list(range(len(questions)))
-        words = [self._words(question)[0, 0] for question in questions]
-        mask = torch.arange(max(map(len, words)))[None] < torch.tensor([len(w) for w in words])[:, None]
-        padded = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)[None]
-        _, presence = self.network.read(encoded.features, None, padded, mask[None].to(padded.device))
-        doubt = -(self.config.presence_weight * presence[0] + self.config.presence_bias)  # type: ignore[index]
-        return torch.nonzero(doubt < _SURE_DOUBT)[:, 0].tolist()
+            return told
+        return {question: presence for question, presence in told.items() if self._doubt(presence) < _SURE_DOUBT}
 
     @torch.inference_mode()
     def encode(self, inputs: PointInputs, clock: Stopwatch) -> EncodedCloud:
         """What does not depend on the question: 𝒢, ℰ, one pass of ℱ over the points, 𝒫."""
-        tokens = self.network.encode(inputs)  # g_f, f_3, f_4, f_5
+        tokens = self.engines.encode(inputs)  # g_f, f_3, f_4, f_5
         clock.lap("encoder")
         prefix = self.language.encode_points(tokens.f5)  # ĥ_point and the KV cache
         clock.lap("llm_points")
-        features = self.network.propagate(tokens, prefix.point_hidden, inputs)  # f_P
+        features = self.engines.propagate(tokens, prefix.point_hidden, inputs)  # f_P
         clock.lap("propagation")
         return EncodedCloud(prefix, features, self.language.point_embeddings(tokens.f5))
 
-    @torch.inference_mode()
     def read(
         self,
         encoded: EncodedCloud,
@@ -222,40 +237,105 @@ class Segmenter:
         places: Places | None = None,
         forced: bool = False,
     ) -> Reading:
-        """What the LLM writes about an encoded cloud, and what of the cloud it means. places: (1, 1, P, …).
+        """`read_many` of one question. places: (1, 1, P, …)."""
+        return self.read_many(encoded, [question], clock, [places], forced)[0]
+
+    @torch.inference_mode()
+    def read_many(
+        self,
+        encoded: EncodedCloud,
+        questions: Sequence[str],
+        clock: Stopwatch,
+        places: Sequence[Places | None] | None = None,
+        forced: bool = False,
+        presences: Sequence[float] | None = None,
+    ) -> list[Reading]:
+        """What the LLM writes about an encoded cloud, and what of the cloud it means, per question.
 
         The reader says first how likely there is a target, which weighs in on the LLM's choice; ``forced`` leaves it
-        no choice. Several <SEG> are merged into one mask (the paper's rule for many targets).
+        no choice. Several <SEG> are merged into one mask (the paper's rule for many targets). What was answered to a
+        question last time is the draft of this answer: it saves time and changes nothing. places: (1, 1, P, …) or None
+        for each question.   presences: what the reader has already said.
         """
-        features, words = encoded.features, self._words(question)
-        everywhere = torch.ones(words.shape[:3], dtype=torch.bool, device=words.device)
-        presence = 0.0
-        if self.network.reader is not None:
-            presence = float(self.network.read(features, None, words, everywhere, places)[1])  # type: ignore[arg-type]
-        clock.lap("reader")
-        doubt = -torch.inf if forced else -(self.config.presence_weight * presence + self.config.presence_bias)
-        told = None
-        if places is not None and self.network.place is not None:
-            told = self.network.place.for_language(places, encoded.projected)[0, 0]
-        answer = self.language.answer(encoded.prefix, question, doubt, told)  # ŷ_seg
-        clock.lap("llm_answer")
-        logits = features.dense.new_full(features.dense.shape[1:2], -torch.inf)
-        if segs := len(answer.seg_hidden):
-            many = words.expand(1, segs, -1, -1)
-            at = None if places is None else places.expand(segs)
-            masks, _ = self.network.read(features, answer.seg_hidden[None], many, everywhere.expand(1, segs, -1), at)
-            logits = masks[0].amax(dim=0).float()
-        clock.lap("mask")
-        return Reading(answer.text, logits, presence, answer.margin)
+        places = [None] * len(questions) if places is None else places
+        readings: list[Reading] = []
+        for first in range(0, len(questions), _JUDGED_AT_ONCE):
+            some = slice(first, first + _JUDGED_AT_ONCE)
+            told = None if presences is None else list(presences[some])
+            readings += self._read_together(encoded, questions[some], clock, places[some], forced, told)
+        return readings
 
-    def _words(self, question: str) -> Tensor:
-        """The question's states (1, 1, T, H) from the frozen LLM, the last ones kept: an instruction often stands."""
-        if question not in self._known_words:
-            if len(self._known_words) >= WORDS_KEPT:
-                self._known_words.pop(next(iter(self._known_words)))
-            states = self.language.text_hidden([question])[0].float()
-            self._known_words[question] = states[None, None].to(self.device)
-        return self._known_words[question]
+    def _read_together(
+        self,
+        encoded: EncodedCloud,
+        questions: Sequence[str],
+        clock: Stopwatch,
+        places: Sequence[Places | None],
+        forced: bool,
+        presences: list[float] | None,
+    ) -> list[Reading]:
+        features, (words, mask), at = encoded.features, self._padded(questions), side_by_side(places)
+        presences = self._presences(encoded, (words, mask), at) if presences is None else presences
+        clock.lap("reader")
+        asked = []
+        for question, place, presence in zip(questions, places, presences, strict=True):
+            told = None
+            if place is not None and self.network.place is not None:
+                told = self.network.place.for_language(place, encoded.projected)[0, 0]
+            doubt = -torch.inf if forced else self._doubt(presence)
+            asked.append(Question(question, doubt, told, self._drafts.get(question, ())))
+        answers = self.language.answers(encoded.prefix, asked)  # ŷ_seg
+        for question, answer in zip(questions, answers, strict=True):
+            self._drafts.pop(question, None)
+            self._drafts[question] = answer.read
+        for question in list(self._drafts)[: max(0, len(self._drafts) - WORDS_KEPT)]:
+            del self._drafts[question]
+        clock.lap("llm_answer")
+        counts = [len(answer.seg_hidden) for answer in answers]
+        logits = features.dense.new_full((len(questions), features.dense.shape[1]), -torch.inf)
+        if sum(counts):
+            of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(logits.device)
+            seg = torch.cat([answer.seg_hidden for answer in answers])[None]
+            where = None if at is None else at.questions(of)
+            masks, _ = self.network.read(features, seg, words[:, of], mask[:, of], where)
+            logits = logits.scatter_reduce(0, of[:, None].expand_as(masks[0]), masks[0].float(), "amax")
+        clock.lap("mask")
+        told_of = zip(answers, logits, presences, strict=True)
+        return [Reading(answer.text, mask, presence, answer.margin) for answer, mask, presence in told_of]
+
+    def _presences(self, encoded: EncodedCloud, words: tuple[Tensor, Tensor], places: Places | None) -> list[float]:
+        """The presence (see `Reading`) of each question given as `_padded` gives it."""
+        if self.network.reader is None:
+            return [0.0] * words[0].shape[1]
+        return self.network.read(encoded.features, None, *words, places)[1][0].tolist()  # type: ignore[index]
+
+    def _doubt(self, presence: float) -> float:
+        """What the reader's presence adds to the LLM's lean to "There is no mask.", log-odds."""
+        return -(self.config.presence_weight * presence + self.config.presence_bias)
+
+    def _padded(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The questions' words (1, Q, T, H) and which there are (1, Q, T) bool."""
+        words = self._words(questions)
+        lengths = torch.tensor([len(states) for states in words], device=words[0].device)
+        mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+        return torch.nn.utils.rnn.pad_sequence(words, batch_first=True)[None], mask[None]
+
+    @torch.inference_mode()
+    def _words(self, questions: Sequence[str]) -> list[Tensor]:
+        """Each question's states (T, H) float32 from the frozen LLM.
+
+        Those asked last are kept, and never fewer than one call asks: instructions often stand, lists of classes too.
+        """
+        known = self._known_words
+        if new := [question for question in dict.fromkeys(questions) if question not in known]:
+            for question, states in zip(new, self.language.text_hidden(new), strict=True):
+                known[question] = states.to(self.device)
+        for question in dict.fromkeys(questions):
+            known[question] = known.pop(question)  # now the youngest
+        if new:
+            for question in list(known)[: max(0, len(known) - max(WORDS_KEPT, len(set(questions))))]:
+                del known[question]
+        return [known[question].float() for question in questions]
 
     def _answer(self, xyz: np.ndarray, cloud: Cloud, reading: Reading, clock: Stopwatch) -> Segmentation:
         score = reading.logits.sigmoid().cpu().numpy()
@@ -278,7 +358,7 @@ class Segmenter:
 
 
 class Stopwatch:
-    """Seconds per stage, each lap from the end of the one before."""
+    """Seconds per stage, each lap from the end of the one before; laps of one name add up."""
 
     def __init__(self, laps: dict[str, float] | None = None) -> None:
         self.laps = dict(laps or {})
@@ -286,7 +366,7 @@ class Stopwatch:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps[name] = now - self.since
+        self.laps[name] = self.laps.get(name, 0.0) + now - self.since
         self.since = now
 
     def total(self) -> dict[str, float]:
@@ -298,36 +378,3 @@ def _strong(clusters: list[Instance], share: float) -> list[Instance]:
     largest = max((len(c.indices) for c in clusters), default=0)
     best = max((c.score for c in clusters if 4 * len(c.indices) >= largest), default=0.0)
     return [c for c in clusters if c.score >= share * best]
-
-
-def _usable_device(device: str) -> str:
-    """The device asked for, "auto" resolved, once it has held a tensor."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).splitlines()[0]
-        raise SegPointError(f"device {device!r} cannot be used here ({why}); give auto, cpu or cuda") from error
-    return device
-
-
-def _language_dtype(device: str) -> str:
-    """bfloat16 wherever the hardware multiplies it; elsewhere it is slower than float32."""
-    if device != "cpu":
-        return "bfloat16"
-    capable: dict = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not tell
-    return "bfloat16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "float32"
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise SegPointError(f"no weights at {path}; the bundle is incomplete, get it again")
-    try:
-        return {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
-    except SafetensorError as error:
-        raise SegPointError(f"{path} is not a whole safetensors file ({error}); get the bundle again") from error
-
-
-def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

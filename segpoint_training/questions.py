@@ -101,7 +101,7 @@ class QuestionStates:
             path = folder / f"questions-{name}.safetensors"
             if not path.exists():
                 folder.mkdir(parents=True, exist_ok=True)
-                hidden = language.text_hidden(chunk, batch=64)
+                hidden = language.text_hidden(chunk)
                 lengths = torch.tensor([len(h) for h in hidden])
                 save_file({"states": torch.cat(hidden), "lengths": lengths}, path.with_suffix(".part"))
                 path.with_suffix(".part").replace(path)

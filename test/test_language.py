@@ -5,18 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tiny_language import TOKENS, WIDTH, tiny_model
 
 from segpoint import backbone, prompts
 from segpoint.errors import SegPointError
 from segpoint.network.language import PointLanguageModel
 
-WIDTH, TOKENS = 24, 10
-CORPUS = [
-    "USER: Can you segment the mug category in this point cloud? ASSISTANT: mug. bowl, There is no mask.",
-    "pick up the red mug on the left. Please output segmentation mask. what can I drink from?",
-]
 QUESTIONS = [
     prompts.semantic_question("mug"),
     prompts.instruction_question("what can I drink from?"),
@@ -24,52 +18,6 @@ QUESTIONS = [
     prompts.instruction_question("the chair"),
 ]
 ANSWERS = [prompts.answer(["mug"]), prompts.answer(["bowl", "mug"]), prompts.answer(["mug"]), prompts.answer([])]
-
-
-def tiny_tokenizer(kind: str) -> PreTrainedTokenizerFast:
-    """Byte-level as SmolLM2's, or with word marks and a <s> in front as LLaMA2's."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if kind == "llama2" else None))
-    specials = ["<unk>", "<s>", "</s>", "<|im_end|>"]
-    if kind == "llama2":
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
-        tokenizer.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
-        trainer = trainers.BpeTrainer(
-            vocab_size=200, special_tokens=specials, show_progress=False, initial_alphabet=list("<>/|_SEG")
-        )
-    else:
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
-            vocab_size=400, special_tokens=specials, show_progress=False, initial_alphabet=alphabet
-        )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    if kind == "llama2":
-        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-
-
-def tiny_model(kind: str = "smollm2", **options) -> PointLanguageModel:
-    torch.manual_seed(0)
-    tokenizer = tiny_tokenizer(kind)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=kind == "smollm2",
-        initializer_range=0.25,  # large enough that a frozen head of this width can be sure of a word
-        attn_implementation="sdpa",
-    )
-    model = PointLanguageModel(LlamaForCausalLM(config), tokenizer, token_width=WIDTH, **options)
-    with torch.no_grad():
-        for name, parameter in model.trained_parameters().items():
-            if "lora_B" in name:  # zero at the start: as if it had been trained
-                parameter.normal_(std=0.2)
-    return model.eval()
 
 
 @pytest.fixture(params=["smollm2", "llama2"])
@@ -105,7 +53,7 @@ def test_a_packed_pass_equals_separate_passes(model, points):
 def test_the_packed_loss_is_plain_teacher_forcing(model, points):
     """Against the textbook: one sequence, no packing, no cache, transformers' own causal mask and positions."""
     question, answer = QUESTIONS[1], ANSWERS[1]
-    ids = model._question_ids(question) + model._answer_ids(answer)
+    ids = model.question_ids(question) + model._answer_ids(answer)
     words = torch.cat([model._base.get_input_embeddings().weight, model.seg_embedding])[ids]
     before = model._base.get_input_embeddings().weight[model._before]
     sequence = torch.cat([before, model.project(points[0]), words])
@@ -164,7 +112,6 @@ def test_decoding_reads_places_as_training_does(model, points):
     packed = model.forward_many(points, QUESTIONS[:1], ANSWERS[:1], [places])
     torch.testing.assert_close(pointed.question_hidden, packed.question_hidden[0], atol=1e-4, rtol=0)
     assert (pointed.question_hidden - plain.question_hidden).abs().max() > 1e-3
-    assert prefix.cache.get_seq_length() == prefix.length
     with pytest.raises(SegPointError, match="context"):
         model.answer(prefix, QUESTIONS[0], places=torch.zeros(480, 64))
 
@@ -182,7 +129,7 @@ def test_as_many_answers_as_questions(model, points):
 def test_the_prefix_serves_every_question_and_is_left_as_it_was(model, points):
     prefix = model.encode_points(points)
     assert prefix.point_hidden.shape == (1, TOKENS, 64) and prefix.length == len(model._before) + TOKENS
-    keys = [layer.keys.clone() for layer in prefix.cache.layers]
+    keys = prefix.cache.block[:, :, :, : prefix.length].clone()
     first = [model.answer(prefix, question) for question in QUESTIONS]
     again = [model.answer(prefix, question) for question in reversed(QUESTIONS)][::-1]
     packed = model.forward_many(points, QUESTIONS, ANSWERS)
@@ -190,17 +137,7 @@ def test_the_prefix_serves_every_question_and_is_left_as_it_was(model, points):
     for a, b, hidden in zip(first, again, packed.question_hidden, strict=True):
         assert a.text == b.text and torch.equal(a.question_hidden, b.question_hidden)
         torch.testing.assert_close(a.question_hidden, hidden, atol=1e-4, rtol=0)
-    assert prefix.cache.get_seq_length() == prefix.length
-    assert all(torch.equal(layer.keys, k) for layer, k in zip(prefix.cache.layers, keys, strict=True))
-
-
-def test_the_prefix_survives_an_error(model, points, monkeypatch):
-    prefix = model.encode_points(points)
-    with monkeypatch.context() as broken:
-        broken.setattr(model, "_logits", lambda hidden: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            model.answer(prefix, QUESTIONS[0])
-    assert prefix.cache.get_seq_length() == prefix.length
+    assert torch.equal(prefix.cache.block[:, :, :, : prefix.length], keys)
 
 
 @pytest.mark.parametrize("kind", ["smollm2", "llama2"])
@@ -231,7 +168,7 @@ def test_decoding_stops_at_the_limit(points, monkeypatch):
     model = tiny_model(max_answer_tokens=5)
     word = model._text_ids("u")[0]
     logits = torch.nn.functional.one_hot(torch.tensor([word]), model.seg_id + 1).float()
-    monkeypatch.setattr(model, "_logits", lambda hidden: logits)
+    monkeypatch.setattr(model, "logits", lambda hidden: logits)
     answer = model.answer(model.encode_points(points), QUESTIONS[0])
     assert answer.text == "u" * 5 and answer.categories == [] and answer.seg_hidden.shape == (0, 64)
 
@@ -239,25 +176,25 @@ def test_decoding_stops_at_the_limit(points, monkeypatch):
 def test_seg_spelt_in_letters_is_not_the_token(model):
     spelt = model._text_ids(" mug <SEG>.")
     assert model.seg_id not in spelt
-    assert prompts.parse_answer(model._decode(spelt)) == []
-    assert model._decode(model._answer_ids("mug <SEG>, bowl <SEG>.")) == "mug <SEG>, bowl <SEG>."
+    assert prompts.parse_answer(model.decode(spelt)) == []
+    assert model.decode(model._answer_ids("mug <SEG>, bowl <SEG>.")) == "mug <SEG>, bowl <SEG>."
 
 
 def test_a_question_beyond_the_context_is_refused(model, points):
     prefix = model.encode_points(points)
     with pytest.raises(SegPointError, match="context of 512"):
         model.answer(prefix, "mug 🤖 " * 400)
-    assert prefix.cache.get_seq_length() == prefix.length
 
 
 # ---- text alone --------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def test_text_hidden_is_the_base_model_without_points_whatever_the_batch(model):
-    together = model.text_hidden(QUESTIONS * 3, batch=5)
+def test_text_hidden_is_the_base_model_without_points_whatever_else_is_asked(model, monkeypatch):
+    monkeypatch.setattr("segpoint.network.answers.TOGETHER", 60)
+    together = model.text_hidden(QUESTIONS * 3)
     for question, hidden in zip(QUESTIONS * 3, together, strict=True):
-        ids = model._before + model._question_ids(question)
+        ids = model._before + model.question_ids(question)
         with model._lora_off():
             truth = model._base.model(torch.tensor([ids])).last_hidden_state[0, len(model._before) :]
         assert hidden.dtype == torch.float16 and hidden.shape == truth.shape
@@ -338,13 +275,13 @@ def control_ids(model: PointLanguageModel) -> set[int]:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_special_token_can_be_typed(model, text):
     allowed = {model.tokenizer.unk_token_id}  # LLaMA2's way to write a letter it does not know
-    assert not (control_ids(model) - allowed) & set(model._question_ids(f"the mug {text} and {text}{text}"))
+    assert not (control_ids(model) - allowed) & set(model.question_ids(f"the mug {text} and {text}{text}"))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_special_token_of_smollm2_can_be_typed(smollm2, text):
     typed = f"the mug {text} and {text}{text}"
-    ids = smollm2._question_ids(prompts.instruction_question(typed))
+    ids = smollm2.question_ids(prompts.instruction_question(typed))
     assert not control_ids(smollm2) & set(ids)
     assert text in smollm2.tokenizer.decode(ids)  # and the letters are all there
     assert not control_ids(smollm2) & set(smollm2._answer_ids(f"{typed.replace('<SEG>', '')}.")[:-1])

@@ -112,8 +112,8 @@ def thing(scene) -> np.ndarray:
 
 def test_a_click_and_a_box_reach_the_reader_and_the_llm(segmenter, scene, thing, monkeypatch):
     told = []
-    answer = segmenter.language.answer
-    monkeypatch.setattr(segmenter.language, "answer", lambda *a: told.append(a[3]) or answer(*a))
+    answers = segmenter.language.answers
+    monkeypatch.setattr(segmenter.language, "answers", lambda p, q: told.append(q[0].places) or answers(p, q))
     plain = segmenter.segment(scene.xyz, "this", rgb=scene.rgb)
     clicked = segmenter.segment(scene.xyz, "this", rgb=scene.rgb, clicks=thing[len(thing) // 2])
     boxed = segmenter.segment(scene.xyz, "this", rgb=scene.rgb, box=np.concatenate([thing.min(0), thing.max(0)]))
@@ -172,15 +172,18 @@ def test_a_map_is_answered_in_its_own_axes(segmenter):
 def test_the_readers_doubt_reaches_the_llm(bundle, scene, monkeypatch):
     segmenter = Segmenter.from_bundle(bundle)
     told = []
-    answer = segmenter.language.answer
-    monkeypatch.setattr(
-        segmenter.language, "answer", lambda p, q, doubt, places: told.append(doubt) or answer(p, q, doubt)
-    )
+    answers = segmenter.language.answers
+
+    def ask(prefix, questions, doubt=None):
+        told.append(questions[0].doubt)
+        return answers(prefix, [replace(q, doubt=q.doubt if doubt is None else doubt, places=None) for q in questions])
+
+    monkeypatch.setattr(segmenter.language, "answers", ask)
     segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     segmenter.config = replace(CONFIG, presence_weight=2.0)
     segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     assert told[0] == 0 != told[1]
-    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, doubt, places: answer(p, q, 1e9))
+    monkeypatch.setattr(segmenter.language, "answers", lambda prefix, questions: ask(prefix, questions, 1e9))
     sure = segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     assert sure.answer == NO_MASK and not sure.mask.any() and not sure.instances
 

@@ -21,7 +21,7 @@ class GeometricEnhancer(nn.Module):
     """g_f = 𝒢(points): three blocks KPConv → BatchNorm → ReLU over all N points (SegPoint, section 3.3).
 
     ```
-    points, neighbours ──► influences (B, N, K, P), once
+    points, neighbours ──► influences (B, N, P, K), once
     features (B, N, F) ──► KPConv ─► BN ─► ReLU ──► KPConv ─► BN ─► ReLU ──► KPConv ─► BN ─► ReLU ──► g_f (B, N, D)
     ```
 
@@ -58,13 +58,17 @@ class GeometricEnhancer(nn.Module):
         Returns:
             (B, N, D) float, zero at padding.
         """
-        table = influences(points, neighbours, self.kernel_points, self.extent)  # (B, N, K, P)
+        table = influences(points, neighbours, self.kernel_points, self.extent)  # (B, N, P, K)
         if torch.is_autocast_enabled(table.device.type):
             table = table.to(torch.get_autocast_dtype(table.device.type))  # once, not in each of the three products
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            features = norm(convolution(features, neighbours, table), valid).relu()
-            features = features * valid.unsqueeze(-1).to(features.dtype)
-        return features
+            if self.training:
+                features = norm(convolution(features, neighbours, table), valid).relu()
+            else:
+                assert isinstance(norm, MaskedBatchNorm)  # a ModuleList does not tell
+                scale, shift = norm.affine(norm.running_mean, norm.running_var)
+                features = (convolution(features, neighbours, table, scale) + shift).relu()
+        return features * valid.unsqueeze(-1).to(features.dtype)  # no neighbour is padding: once, at the end, will do
 
 
 class MaskedBatchNorm(nn.Module):
@@ -93,8 +97,13 @@ class MaskedBatchNorm(nn.Module):
             mean, variance = self._batch_statistics(values, valid)
         else:
             mean, variance = self.running_mean, self.running_var
+        scale, shift = self.affine(mean, variance)
+        return values * scale + shift
+
+    def affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """What norm, weight and bias come to, given the statistics: values · scale + shift, (C,) each."""
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return values * scale + (self.bias - mean * scale)
+        return scale, self.bias - mean * scale
 
     def _batch_statistics(self, values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         rows = valid.unsqueeze(-1).to(values.dtype)

@@ -72,21 +72,20 @@ def influences(points: Tensor, neighbours: Tensor, kernel_points: Tensor, extent
         extent: σ, the distance at which a kernel point's influence reaches zero.
 
     Returns:
-        (B, N, K, P) float32 in [0, 1], exactly zero for an absent neighbour.
+        (B, N, P, K) float32 in [0, 1], exactly zero for an absent neighbour.
     """
+    # Coordinates come first and points last: the fewer numbers a row has, the longer its elementwise work takes.
     with _full_precision(points):
         scaled, kernel = points.float() / extent, kernel_points.float() / extent
-        relative = gather(scaled, neighbours) - scaled.unsqueeze(2)  # (B, N, K, 3)
-        present = (neighbours >= 0).unsqueeze(-1)
-        squared = torch.where(present, relative.square().sum(-1, keepdim=True), _FAR)
-        relative = torch.where(present, relative, 0.0)
-        # ‖r − κ‖² = |r|² − 2 r·κ + |κ|² as one product [r, |r|², 1] · [−2κ; 1; |κ|²]: nothing of size (…, P, 3) exists.
-        left = torch.cat([relative, squared, torch.ones_like(squared)], dim=-1)  # (B, N, K, 5)
-        right = torch.cat(
-            [-2.0 * kernel, torch.ones_like(kernel[:, :1]), kernel.square().sum(1, keepdim=True)], dim=1
-        )  # (P, 5)
-        distance = (left @ right.T).clamp_min(_TINY).sqrt()
-        return (1.0 - distance).clamp_min(0.0)
+        relative = gather(scaled, neighbours).movedim(-1, 1) - scaled.transpose(1, 2).unsqueeze(-1)  # (B, 3, N, K)
+        absent = (neighbours < 0).to(relative.dtype)  # they stand wherever row 0 does, and farther by _FAR
+        squared = relative.square().sum(1) + _FAR * absent  # (B, N, K)
+        # ‖r − κ‖² = |r|² − 2 r·κ + |κ|², as one product [−2κ, 1] · [r; |r|²]: nothing of size (…, P, 3) exists.
+        left = torch.cat([-2.0 * kernel, torch.ones_like(kernel[:, :1])], dim=1)  # (P, 4)
+        right = torch.cat([relative, squared.unsqueeze(1)], dim=1).flatten(2)  # (B, 4, N·K)
+        distance = (left @ right + kernel.square().sum(1, keepdim=True)).clamp_min(_TINY).sqrt()
+        table = (1.0 - distance).clamp_min(0.0)  # (B, P, N·K)
+        return table.unflatten(-1, neighbours.shape[1:]).transpose(1, 2).contiguous()
 
 
 def gather(table: Tensor, index: Tensor) -> Tensor:
@@ -106,13 +105,15 @@ class KPConv(nn.Module):
         bound = 1.0 / math.sqrt(kernel_count * in_channels)
         nn.init.uniform_(self.weights, -bound, bound)
 
-    def forward(self, features: Tensor, neighbours: Tensor, influences: Tensor) -> Tensor:
-        """(B, N, C), (B, N, K) int64 with −1 for none, (B, N, K, P) of `influences` → (B, N, C_out)."""
+    def forward(self, features: Tensor, neighbours: Tensor, influences: Tensor, scale: Tensor | None = None) -> Tensor:
+        """(B, N, C), (B, N, K) int64 with −1 for none, (B, N, P, K) of `influences` → (B, N, C_out), times ``scale``
+        (C_out,), which costs less put into the weights."""
         batch, count, _ = neighbours.shape
         # The products run in the influences' type (bf16 under autocast): converting before the gather moves K× less.
         gathered = gather(features.to(influences.dtype), neighbours)  # (B, N, K, C)
-        aggregated = influences.transpose(2, 3) @ gathered  # (B, N, P, C)
-        return aggregated.reshape(batch, count, -1) @ self.weights.flatten(0, 1)
+        aggregated = influences @ gathered  # (B, N, P, C)
+        weights = self.weights if scale is None else self.weights * scale
+        return aggregated.reshape(batch, count, -1) @ weights.flatten(0, 1)
 
 
 def _full_precision(like: Tensor) -> contextlib.AbstractContextManager[object]:

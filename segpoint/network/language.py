@@ -26,30 +26,12 @@ from torch.nn import functional as F
 
 from segpoint.config import BundleConfig
 from segpoint.errors import SegPointError
-from segpoint.prompts import NO_MASK, SEG, check_instruction, parse_answer, split_prompt
+from segpoint.network.answers import TOGETHER, Answer, Grammar, Prefix, Question, chunks, write
+from segpoint.network.llama import KeyValues, Llama
+from segpoint.prompts import NO_MASK, SEG, check_instruction, split_prompt
 
 if TYPE_CHECKING:
-    from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
-
-
-@dataclass
-class Prefix:
-    """One cloud as the LLM read it; :meth:`PointLanguageModel.answer` uses it again and again, one call at a time."""
-
-    point_hidden: Tensor  # ĥ_point, (1, N1, H) float32
-    cache: DynamicCache  # keys and values of the prefix's ``length`` tokens
-    length: int
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the LLM wrote and the states the mask decoder reads."""
-
-    text: str  # "mug <SEG>."
-    categories: list[str]  # ["mug"], one per <SEG>; empty: there is no mask
-    question_hidden: Tensor  # (T, H) float32, at the tokens of " {question} ASSISTANT:"
-    seg_hidden: Tensor  # ŷ_[seg], (n, H) float32, at the positions whose input is <SEG>
-    margin: float  # logit of "There is no mask." over the best other beginning, before any doubt
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -98,16 +80,11 @@ class PointLanguageModel(nn.Module):
         width = llm.config.hidden_size
         self.hidden_size = width
         self.seg_id = llm.config.vocab_size  # the first id no tokenizer of this model can produce
-        self.max_instruction_tokens, self.max_answer_tokens = max_instruction_tokens, max_answer_tokens
+        self.context = llm.config.max_position_embeddings
+        self.max_instruction_tokens = max_instruction_tokens
         self.tokenizer = tokenizer
         self._bos = list(tokenizer("").input_ids)  # [<s>] for LLaMA2, nothing for SmolLM2: as each was trained
         self._before = self._bos + self._text_ids(split_prompt("")[0])
-        self._no_mask = self._text_ids(f" {NO_MASK}")
-        # LLaMA2's tokenizer begins every answer with the same space: the choice falls at the first token that differs.
-        pairs = zip(self._no_mask, self._text_ids(f" {SEG}"), strict=False)
-        self._choice = next(i for i, (one, other) in enumerate(pairs) if one != other)
-        self._ends = {self._text_ids(text)[-1] for text in (".", " mask.")}
-
         llm.requires_grad_(False)
         table = _word_table(llm).float()
         # <SEG> starts where the model keeps "mask" (we chose): a vector and a row of natural size, both near its use.
@@ -117,69 +94,55 @@ class PointLanguageModel(nn.Module):
         self.seg_bias = nn.Parameter(torch.zeros(1))
         self.project = point_projection(token_width, width, table)
         self.llm = _with_lora(llm, lora_rank, lora_alpha, lora_dropout, lora_targets) if lora_rank else llm
+        self.grammar = self._grammar(max_answer_tokens)
+        self._lora = [p for name, p in self.llm.named_parameters() if ".lora_" in name]
+        self._reader: tuple[object, Llama] | None = None
 
     # ---- inference ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def encode_points(self, tokens: Tensor) -> Prefix:
         """Read the cloud once: f_5 ``tokens (1, N1, W)`` → ĥ_point and the KV cache every question continues from."""
-        from transformers import DynamicCache
-
-        cache = DynamicCache(config=self._base.config)
         embeddings = self._prefix_embeddings(tokens)
-        hidden = self._base.model(inputs_embeds=embeddings[None], past_key_values=cache, use_cache=True)
-        length = embeddings.shape[0]
-        return Prefix(hidden.last_hidden_state[:, len(self._before) :].float(), cache, length)
+        length = len(embeddings)
+        cache = self.reader.cache(length + 128)  # a question and its answer
+        hidden = self._read_from_start(embeddings, cache)
+        return Prefix(hidden[None, len(self._before) :], cache, length)
+
+    def answer(
+        self,
+        prefix: Prefix,
+        question: str,
+        doubt: float = 0.0,
+        places: Tensor | None = None,
+        draft: tuple[int, ...] = (),
+    ) -> Answer:
+        """What the LLM writes to one question about a cloud; see `Question`."""
+        return self.answers(prefix, [Question(question, doubt, places, draft)])[0]
+
+    def answers(self, prefix: Prefix, questions: Sequence[Question]) -> list[Answer]:
+        """What the LLM writes to many questions about one cloud, read together: as many answers, as if asked alone."""
+        return write(self, prefix, questions)
 
     @torch.no_grad()
-    def answer(self, prefix: Prefix, question: str, doubt: float = 0.0, places: Tensor | None = None) -> Answer:
-        """Write the answer greedily, up to its full stop, the end token, or ``max_answer_tokens``.
+    def text_hidden(self, questions: Sequence[str]) -> list[Tensor]:
+        """What the frozen base model makes of questions alone: no points, LoRA off. The mask reader's words.
 
-        ``places`` (P, H) are the tokens of clicks and boxes, read between the points and the question.
-        ``doubt`` (log-odds) is added where it chooses to write "There is no mask.": what somebody else, the mask
-        reader, knows about whether there is a target.
-
-        ŷ_[seg] is the state at the position whose *input* is ``<SEG>``, as PAPER.md says ("at <SEG>"). (LISA's code
-        takes the position before, whose output is ``<SEG>``.) ``prefix`` is as before on return, also after an error.
-        Raises SegPointError where the question does not fit into the model's context.
+        Per question (T_i, H) float16 on the CPU, at the same tokens as ``question_hidden``.
         """
-        ids = self._question_ids(question)
-        context = self._base.config.max_position_embeddings
-        extra = 0 if places is None else len(places)
-        if prefix.length + extra + len(ids) + self.max_answer_tokens > context:
-            raise SegPointError(
-                f"a question of {len(ids)} tokens does not fit into the LLM's context of {context}: shorten it"
-            )
-        written: list[int] = []
-        margin = 0.0
-        seg_hidden: list[Tensor] = []
-        try:
-            question_hidden = self._continue(prefix.cache, ids, places)[extra:]
-            last = question_hidden[-1:]
-            for step in range(self.max_answer_tokens):
-                logits = self._logits(last)[0]
-                choosing = step == self._choice and written == self._no_mask[:step]
-                if choosing:
-                    nothing = float(logits[self._no_mask[step]])
-                    logits[self._no_mask[step]] = -torch.inf
-                    margin = nothing - float(logits.max())
-                    if margin + doubt > 0:  # no category begins so: the rest is known
-                        written = list(self._no_mask)
-                        break
-                token = int(logits.argmax())
-                if token == self.tokenizer.eos_token_id:
-                    break
-                written.append(token)
-                if token in self._ends:
-                    break
-                last = self._continue(prefix.cache, [token])
-                if token == self.seg_id:
-                    seg_hidden.append(last)
-        finally:
-            prefix.cache.crop(prefix.length - prefix.cache.get_seq_length())  # ≤ 0: remove that many
-        text = self._decode(written)
-        seg = torch.cat(seg_hidden) if seg_hidden else question_hidden.new_empty(0, self.hidden_size)
-        return Answer(text, parse_answer(text), question_hidden, seg, margin)
+        ids = [self.question_ids(question) for question in questions]
+        hidden: list[Tensor] = []
+        start = len(self._before)
+        cache = self.reader.cache(start + TOGETHER)
+        with self._lora_off():
+            self._read_from_start(self.embed(self._before), cache)
+            for some in chunks([len(question) for question in ids]):
+                lengths = [len(question) for question in ids[some]]
+                mask, positions = _packed(start, lengths, self.device)
+                words = self.embed([token for question in ids[some] for token in question])
+                states = self.reader.read(words, positions[start:], cache, start, mask[0, 0, start:])
+                hidden += states.to(torch.float16).cpu().split(lengths)
+        return [states.clone() for states in hidden]
 
     def check_instruction(self, text: str) -> str:
         """The user's text, normalised; SegPointError if empty or above ``max_instruction_tokens``."""
@@ -202,12 +165,12 @@ class PointLanguageModel(nn.Module):
             places: p_i, the tokens of clicks and boxes (P_i, H) with each question; P_i may be 0.
         """
         prefix = self._prefix_embeddings(tokens)
-        blocks = [(self._question_ids(q), self._answer_ids(a)) for q, a in zip(questions, answers, strict=True)]
+        blocks = [(self.question_ids(q), self._answer_ids(a)) for q, a in zip(questions, answers, strict=True)]
         # The last answer token is only ever predicted, never read.
-        ids = torch.tensor([i for q, a in blocks for i in q + a[:-1]], device=prefix.device)
+        ids = [i for q, a in blocks for i in q + a[:-1]]
         texts = [len(q) + len(a) - 1 for q, a in blocks]
         pointed = [0] * len(blocks) if places is None else [len(p) for p in places]
-        embedded = list(self._embed(ids).split(texts))
+        embedded = list(self.embed(ids).split(texts))
         if places is not None:
             embedded = [torch.cat([p.to(e.dtype), e]) for p, e in zip(places, embedded, strict=True)]
         lengths = [len(e) for e in embedded]
@@ -221,32 +184,13 @@ class PointLanguageModel(nn.Module):
         point_hidden = hidden[len(self._before) : prefix.shape[0]].float()
         states = [h[n:] for h, n in zip(hidden[prefix.shape[0] :].split(lengths), pointed, strict=True)]
         question_hidden = [h[: len(q)].float() for h, (q, _) in zip(states, blocks, strict=True)]
-        seg = [block == self.seg_id for block in ids.split(texts)]
-        seg_hidden = [h[s].float() for h, s in zip(states, seg, strict=True)]
+        is_seg = (torch.tensor(ids, device=prefix.device) == self.seg_id).split(texts)
+        seg_hidden = [h[s].float() for h, s in zip(states, is_seg, strict=True)]
         predicting = torch.cat([h[len(q) - 1 :] for h, (q, _) in zip(states, blocks, strict=True)])
         truth = torch.tensor([i for _, a in blocks for i in a], device=prefix.device)
-        return ManyOutput(F.cross_entropy(self._logits(predicting), truth), point_hidden, question_hidden, seg_hidden)
-
-    @torch.no_grad()
-    def text_hidden(self, questions: Sequence[str], batch: int = 32) -> list[Tensor]:
-        """What the frozen base model makes of questions alone: no points, LoRA off. The reader's words.
-
-        Per question (T_i, H) float16 on the CPU, at the same tokens as ``question_hidden``.
-        """
-        ids = [self._question_ids(question) for question in questions]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # neighbours in a batch are of a length
-        hidden: list[Tensor] = [torch.empty(0)] * len(ids)
-        with self._lora_off():
-            for first in range(0, len(order), batch):
-                chosen = order[first : first + batch]
-                longest = len(ids[chosen[-1]])
-                # Padding stands to the right, where a causal model never looks back from: no mask is needed.
-                rows = [self._before + ids[i] + [0] * (longest - len(ids[i])) for i in chosen]
-                table = torch.tensor(rows, device=self.seg_embedding.device)
-                states = self._base.model(input_ids=table, use_cache=False).last_hidden_state.to(torch.float16).cpu()
-                for row, i in enumerate(chosen):
-                    hidden[i] = states[row, len(self._before) :][: len(ids[i])].clone()
-        return hidden
+        words = self._base.lm_head(predicting.to(self._base.lm_head.weight.dtype))
+        loss = F.cross_entropy(self._with_seg(words, predicting), truth)
+        return ManyOutput(loss, point_hidden, question_hidden, seg_hidden)
 
     def point_embeddings(self, tokens: Tensor) -> Tensor:
         """f_5 (1, N1, W) as the LLM gets it, (1, N1, H)."""
@@ -285,6 +229,20 @@ class PointLanguageModel(nn.Module):
     # ---- tokens and states -------------------------------------------------------------------------------------
 
     @property
+    def device(self) -> torch.device:
+        return self.seg_embedding.device
+
+    @property
+    def reader(self) -> Llama:
+        """The LLM for inference. Made anew where LoRA has changed since, or everything has moved."""
+        # Tensors made in inference mode count no changes; nobody trains them.
+        state = (self.device, sum(p._version for p in self._lora if not p.is_inference()))
+        if self._reader is None or self._reader[0] != state:
+            self._reader = None  # or both would be held
+            self._reader = (state, Llama(self._base))
+        return self._reader[1]
+
+    @property
     def _base(self) -> LlamaForCausalLM:
         return cast("LlamaForCausalLM", self.llm.get_base_model() if hasattr(self.llm, "get_base_model") else self.llm)
 
@@ -295,8 +253,16 @@ class PointLanguageModel(nn.Module):
         """Plain text only: ``</s>`` or ``<|im_end|>`` in it become the letters they are written with."""
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
 
-    def _question_ids(self, question: str) -> list[int]:
+    def question_ids(self, question: str) -> list[int]:
         return self._text_ids(split_prompt(question)[1])
+
+    def _grammar(self, limit: int) -> Grammar:
+        nothing = self._text_ids(f" {NO_MASK}")
+        # LLaMA2's tokenizer begins every answer with the same space: the choice falls at the first token that differs.
+        pairs = zip(nothing, self._text_ids(f" {SEG}"), strict=False)
+        choice = next(i for i, (one, other) in enumerate(pairs) if one != other)
+        stops = frozenset(self._text_ids(text)[-1] for text in (".", " mask."))
+        return Grammar(self.seg_id, self.tokenizer.eos_token_id, stops, tuple(nothing), choice, limit)
 
     def _answer_ids(self, answer: str) -> list[int]:
         """``"mug <SEG>."`` → ``" mug"`` <SEG> ``"."`` end; the space before ``<SEG>`` belongs to it, a step saved."""
@@ -306,7 +272,7 @@ class PointLanguageModel(nn.Module):
             ids = [*ids, self.seg_id, *piece]
         return [*ids, self.tokenizer.eos_token_id]
 
-    def _decode(self, ids: list[int]) -> str:
+    def decode(self, ids: list[int]) -> str:
         """Ids → text in which ``<SEG>`` stands only for the token, never for letters the model spelt out."""
         text, run = "", list[int]()
         for token in [*ids, None]:
@@ -318,8 +284,9 @@ class PointLanguageModel(nn.Module):
                 run.append(token)
         return text.strip()
 
-    def _embed(self, ids: Tensor) -> Tensor:
-        """(T,) ids, ``<SEG>`` among them → (T, H) in the LLM's dtype."""
+    def embed(self, tokens: Sequence[int]) -> Tensor:
+        """T ids, ``<SEG>`` among them → (T, H) in the LLM's dtype."""
+        ids = torch.tensor(tokens, dtype=torch.int64, device=self.device)
         words = self._base.get_input_embeddings()(ids.clamp(max=self.seg_id - 1))
         return torch.where((ids == self.seg_id)[:, None], self.seg_embedding.to(words.dtype), words)
 
@@ -327,22 +294,23 @@ class PointLanguageModel(nn.Module):
         """(1, N1, W) point tokens → (P, H) embeddings of "USER: " and the points."""
         if tokens.ndim != 3 or tokens.shape[0] != 1:
             raise ValueError(f"point tokens are (1, N1, W), got {tuple(tokens.shape)}")
-        before = self._embed(torch.tensor(self._before, device=tokens.device))
+        before = self.embed(self._before)
         return torch.cat([before, self.point_embeddings(tokens)[0].to(before.dtype)])
 
-    def _continue(self, cache: DynamicCache, ids: list[int], places: Tensor | None = None) -> Tensor:
-        """Append places (P, H) and ids to the cache; their last hidden states (P + T, H) float32."""
-        embeddings = self._embed(torch.tensor(ids, device=self.seg_embedding.device))[None]
-        if places is not None:
-            embeddings = torch.cat([places[None].to(embeddings.dtype), embeddings], dim=1)
-        output = self._base.model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
-        return output.last_hidden_state[0].float()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Of the next token after last hidden states (T, H) float32, for inference: (T, V + 1) float32, <SEG> last."""
+        return self._with_seg(self.reader.logits(hidden), hidden)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        """(T, H) → (T, V + 1) float32, ``<SEG>`` last."""
-        words = self._base.lm_head(hidden.to(self._base.lm_head.weight.dtype)).float()
+    def _with_seg(self, words: Tensor, hidden: Tensor) -> Tensor:
+        """The words' logits (T, V) and ``<SEG>``'s behind them, (T, V + 1) float32."""
         seg = hidden.to(self.seg_head.dtype) @ self.seg_head.T + self.seg_bias
-        return torch.cat([words, seg.float()], dim=-1)
+        return torch.cat([words.float(), seg.float()], dim=-1)
+
+    def _read_from_start(self, embeddings: Tensor, cache: KeyValues) -> Tensor:
+        """The last hidden states (T, H) float32 of a sequence (T, H)."""
+        count = len(embeddings)
+        causal = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
+        return self.reader.read(embeddings, torch.arange(count, device=self.device), cache, 0, causal)
 
 
 def load_language(config: BundleConfig, dtype: str = "float32") -> PointLanguageModel:
@@ -351,7 +319,7 @@ def load_language(config: BundleConfig, dtype: str = "float32") -> PointLanguage
 
     settings = config.language
     return PointLanguageModel(
-        *load(settings.backbone, dtype),
+        *load(settings.backbone, dtype, settings.quantization),
         token_width=config.encoder.width,
         lora_rank=settings.lora_rank,
         lora_alpha=settings.lora_alpha,

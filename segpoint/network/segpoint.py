@@ -61,7 +61,7 @@ class SegPoint(nn.Module):
 
     def __init__(self, config: BundleConfig, language_width: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.language_width = config, language_width
         encoder, gem, gfp = config.encoder, config.gem, config.gfp
         shape = Uni3DShape(
             width=encoder.width,
@@ -115,18 +115,30 @@ class SegPoint(nn.Module):
         geometry = None
         if self.gem is not None:
             geometry = self.gem(inputs.features, inputs.local, inputs.tables["kernel"], inputs.valid)  # (B, N, G)
-        patches = inputs.tables["patches"]  # (B, N1, S)
-        centres = gather(inputs.points, inputs.tables["levels"][:, : patches.shape[1]])  # (B, N1, 3)
-        patch_points = gather(inputs.points, patches) - centres.unsqueeze(2)  # (B, N1, S, 3)
+        patches, levels = inputs.tables["patches"], inputs.tables["levels"]
+        return PointTokens(*self.tokenise(inputs.points, inputs.rgb, patches, levels, geometry, inputs.valid), geometry)
+
+    def tokenise(
+        self,
+        points: Tensor,
+        rgb: Tensor,
+        patches: Tensor,
+        levels: Tensor,
+        geometry: Tensor | None,
+        valid: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """ℰ: f_3, f_4, f_5 (B, N1, W) of the fields of `PointInputs`; geometry g_f and valid where g_f is injected."""
+        centres = gather(points, levels[:, : patches.shape[1]])  # (B, N1, 3)
+        patch_points = gather(points, patches) - centres.unsqueeze(2)  # (B, N1, S, 3)
         inject = None
         if self.injections is not None:
             injections = self.injections
 
             def inject(block: int, tokens: Tensor) -> Tensor:
-                return injections[block - 1](tokens, geometry, inputs.valid)
+                return injections[block - 1](tokens, geometry, valid)
 
-        _, _, f3, f4, f5 = self.encoder(patch_points, gather(inputs.rgb, patches), centres, inject)
-        return PointTokens(f3, f4, f5, geometry)
+        _, _, f3, f4, f5 = self.encoder(patch_points, gather(rgb, patches), centres, inject)
+        return f3, f4, f5
 
     def propagate(
         self, tokens: PointTokens, point_hidden: Tensor | None, inputs: PointInputs, rows: Tensor | None = None
@@ -141,10 +153,7 @@ class SegPoint(nn.Module):
             )
         else:
             dense, scene = self.propagation(tokens.f5, point_hidden, inputs.tables, rows)
-        level = inputs.tables["levels"][:, : scene.shape[1]]
-        valid = inputs.valid.gather(1, level)
-        points = inputs.points if rows is None else gather(inputs.points, rows)
-        return SceneFeatures(dense, points, scene, gather(inputs.points, level), valid)
+        return scene_features(dense, scene, inputs, rows)
 
     def read(
         self,
@@ -174,3 +183,11 @@ class SegPoint(nn.Module):
             raise ValueError("without a reader there is no mask before the LLM has answered: seg_hidden is needed")
         logits = seg @ dense.transpose(1, 2) / math.sqrt(seg.shape[-1])
         return logits, presence
+
+
+def scene_features(dense: Tensor, scene: Tensor, inputs: PointInputs, rows: Tensor | None = None) -> SceneFeatures:
+    """f_P of all points, or of ``rows``, and the middle level (B, N2, D), put to their points."""
+    level = inputs.tables["levels"][:, : scene.shape[1]]
+    valid = inputs.valid.gather(1, level)
+    points = inputs.points if rows is None else gather(inputs.points, rows)
+    return SceneFeatures(dense, points, scene, gather(inputs.points, level), valid)

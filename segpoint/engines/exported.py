@@ -1,0 +1,79 @@
+"""The graphs of a bundle on disk: a folder with gem.onnx, encoder.onnx, gfp.onnx and engines.json.
+
+engines.json says what the graphs were made from and holds the SHA-256 of every file. It is written last, so that a
+folder whose files do not fit it (cut short, of other weights, half replaced) is known for what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import segpoint.network
+from segpoint.engines.graphs import Signature
+from segpoint.errors import SegPointError
+
+MANIFEST = "engines.json"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Whole and checked graphs of one bundle.
+
+    folder: where they lie.   source: hash of what they were made from.   graphs: what each takes and gives.
+    sha256: of each file.
+    """
+
+    folder: Path
+    source: str
+    graphs: dict[str, Signature]
+    sha256: dict[str, str]
+
+    def onnx(self, graph: str) -> Path:
+        """The file of a graph."""
+        return self.folder / f"{graph}.onnx"
+
+
+def source_hash(bundle: Path) -> str:
+    """What a bundle's graphs depend on: its weights and config, and the code of the network."""
+    digest = hashlib.sha256()
+    code = sorted(Path(segpoint.network.__path__[0]).glob("*.py"))
+    for path in (bundle / "config.json", bundle / "model.safetensors", *code, Path(__file__).with_name("graphs.py")):
+        digest.update(bytes.fromhex(file_hash(path)))
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_exported(folder: Path, source: str, graphs: dict[str, Signature]) -> Exported:
+    """The graphs in a folder. Raises `SegPointError` where they are not there, not whole, or made from something else.
+
+    source: as `source_hash` gives it.   graphs: as `signatures` gives them.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise SegPointError(f"no engines in {folder}: {MANIFEST} is missing")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        made_from, files = str(manifest["source"]), {str(name): str(value) for name, value in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SegPointError(f"{path} is not readable ({error!r})") from error
+    if made_from != source:
+        raise SegPointError(f"the engines in {folder} were made from other weights, settings or code")
+    missing = {f"{graph}.onnx" for graph in graphs} - set(files)
+    if missing or any(Path(name).name != name for name in files):
+        raise SegPointError(f"{path} does not list the files {sorted(missing) or sorted(files)} as it should")
+    for name, expected in files.items():
+        if not (folder / name).is_file() or file_hash(folder / name) != expected:
+            raise SegPointError(f"{folder / name} is missing, cut short or changed")
+    return Exported(folder, source, graphs, files)

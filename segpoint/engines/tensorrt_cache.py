@@ -1,0 +1,171 @@
+"""Engine files: what a TensorRT plan was built from stands before it, and a plan built from anything else is refused.
+
+    magic line · one line of JSON: {"key": …, "note": …, "bytes": …, "sha256": …} · the plan
+
+A plan is machine code for one GPU and one version of TensorRT. Loading one that is torn or foreign ends the process
+at worst, so none is handed to TensorRT before its key, length and hash agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from segpoint.engines.runner import Unavailable
+
+log = logging.getLogger("segpoint.engines")
+
+_MAGIC = b"SegPoint TensorRT engine 1\n"  # raise the number when graphs are built in another way
+_HEADER_BYTES = 1 << 20
+
+Loaded = TypeVar("Loaded")
+
+
+class Stale(Exception):
+    """An engine file that is not what is needed; the message says why."""
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """What a plan depends on.
+
+    onnx: SHA-256 of the ONNX file.   tensorrt: its version.   gpu, compute_capability: what it was built on and for.
+    precision: the one asked for; what came of it stands in the plan's note.
+    ports: every input and output, name → [dtype, *shape].
+    """
+
+    graph: str
+    onnx: str
+    tensorrt: str
+    gpu: str
+    compute_capability: str
+    precision: str
+    ports: dict[str, list[Any]]
+
+    def path(self, folder: Path) -> Path:
+        """Where in ``folder`` it is kept: engines of another GPU or TensorRT lie beside it, not in its place."""
+        capability = self.compute_capability.replace(".", "")
+        return folder / f"{self.graph}-{self.precision}-sm{capability}-tensorrt{self.tensorrt}.engine"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A serialised engine, and what is worth knowing about how it was made."""
+
+    data: bytes
+    note: dict[str, Any] = field(default_factory=dict)
+
+
+def read_plan(path: Path, key: EngineKey) -> Plan:
+    """The plan in ``path``. Raises `Stale` unless it is whole and was built for exactly ``key``."""
+    try:
+        with path.open("rb") as file:
+            if file.readline(len(_MAGIC)) != _MAGIC:
+                raise Stale("it is no engine of this version of SegPoint")
+            header = _header(file.readline(_HEADER_BYTES))
+            data = file.read()
+    except FileNotFoundError:
+        raise Stale("there is none yet") from None
+    except OSError as error:
+        raise Stale(f"it cannot be read ({error.strerror or error})") from error
+    if header["key"] != asdict(key):
+        raise Stale(_difference(header["key"], asdict(key)))
+    if len(data) != header["bytes"]:
+        raise Stale(f"it is truncated: {len(data)} of {header['bytes']} bytes")
+    if hashlib.sha256(data).hexdigest() != header["sha256"]:
+        raise Stale("it is damaged: its hash is another")
+    return Plan(data, header["note"])
+
+
+def write_plan(path: Path, key: EngineKey, plan: Plan) -> None:
+    """Write atomically: whoever reads ``path`` finds the old file or the whole new one."""
+    header = {
+        "key": asdict(key),
+        "note": plan.note,
+        "bytes": len(plan.data),
+        "sha256": hashlib.sha256(plan.data).hexdigest(),
+    }
+    write_atomically(path, _MAGIC + json.dumps(header).encode() + b"\n" + plan.data)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside ``path``, then rename. Raises Unavailable where that cannot be done."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise Unavailable(
+            f"{path} cannot be written ({error.strerror or error}); free some space or set SEGPOINT_CACHE elsewhere"
+        ) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def load_or_build(folder: Path, key: EngineKey, load: Callable[[Plan], Loaded], build: Callable[[], Plan]) -> Loaded:
+    """The engine of ``key`` from its file in ``folder``; where there is none that fits, it is built and filed there, by
+    one process at a time.
+
+    load: a plan → the engine, raising `Stale` where the plan turns out to be unusable.
+    """
+    path = key.path(folder)
+    lock = _lock(path)
+    try:
+        try:
+            return load(read_plan(path, key))
+        except Stale as reason:
+            log.info("TensorRT engine %s is built now, which takes minutes: %s", path, reason)
+        plan = build()
+        write_plan(path, key, plan)
+        return load(plan)
+    finally:
+        lock.release()
+
+
+def _lock(path: Path) -> BaseFileLock:
+    """The acquired lock of an engine file, so that a node and a command do not both build it."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("TensorRT engine %s is being built by another process: waiting for it", path)
+            lock.acquire()
+    except OSError as error:
+        raise Unavailable(
+            f"engines cannot be kept in {path.parent} ({error.strerror or error}); set SEGPOINT_CACHE to another folder"
+        ) from error
+    return lock
+
+
+def _header(line: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(line)
+        if isinstance(header["key"], dict) and {"note", "bytes", "sha256"} <= header.keys():
+            return header
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise Stale("its header is damaged")
+
+
+def _difference(held: dict[str, Any], wanted: dict[str, Any]) -> str:
+    name = next((name for name in wanted if held.get(name) != wanted[name]), "key")
+    if name in ("onnx", "ports"):
+        return "it was built from another network"
+    return f"it was built for {name} {held.get(name)}, here it is {wanted.get(name)}"

@@ -1,0 +1,170 @@
+"""ℱ as fast as PyTorch runs it: a LLaMA's forward pass for inference, written out.
+
+The weights and the mathematics of transformers' ``LlamaForCausalLM`` with peft's LoRA, without gradients: projections
+of one input are one matmul, LoRA is some rows more of it, keys and values stand in one block that is allocated before.
+On a CPU the weights are laid out once as its matmul wants them, which PyTorch otherwise does again in every pass and
+which for a question's few tokens costs as much as the multiplication. The residual stream is float32 whatever the
+weights are. `benchmarks/language.py` says what each of that is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+
+class KeyValues:
+    """Keys and values of the tokens that were read: block (layers, 2, KV heads, capacity, head width)."""
+
+    def __init__(self, block: Tensor) -> None:
+        self.block = block
+
+    def reserve(self, capacity: int) -> None:
+        """Make room for this many tokens; what stands there stays."""
+        have = self.block.shape[3]
+        if have < capacity:
+            self.block = F.pad(self.block, (0, 0, 0, max(capacity, 2 * have) - have))
+
+
+class Llama:
+    """The layers of a ``LlamaForCausalLM`` and its head, for inference.
+
+    Made of the weights as they are: after a change of LoRA make another one. Layers that are not plain (8- and 4-bit
+    ones) are called as they are.
+    """
+
+    def __init__(self, model: LlamaForCausalLM) -> None:
+        config: Any = model.config
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_width = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.dtype: torch.dtype = model.lm_head.weight.dtype
+        with torch.inference_mode(False), torch.no_grad():  # what a layer is given to keep must serve training, too
+            self.layers = [_Layer(layer, self.dtype) for layer in model.model.layers]
+            self.norm = _Norm(model.model.norm, torch.float32)
+            self.head = Projection([model.lm_head])
+            positions = torch.arange(config.max_position_embeddings, device=self.norm.weight.device)
+            cos, sin = model.model.rotary_emb(self.norm.weight, positions[None])
+        # Both halves of a head turn by the same angles.
+        self.cos, self.sin = (t[0, :, None, : self.head_width // 2].to(self.dtype) for t in (cos, sin))
+
+    def cache(self, capacity: int) -> KeyValues:
+        """An empty one with room for ``capacity`` tokens."""
+        shape = (len(self.layers), 2, self.kv_heads, capacity, self.head_width)
+        return KeyValues(torch.zeros(shape, dtype=self.dtype, device=self.cos.device))
+
+    def read(self, x: Tensor, positions: Tensor, cache: KeyValues, start: int, mask: Tensor) -> Tensor:
+        """Read T tokens behind the ``start`` that the cache holds.
+
+        x: (T, H) embeddings.   positions: (T,) int64.   mask: (T, start + T) bool, True = may look.
+        → their last hidden states (T, H) float32; their keys and values are then in the cache.
+        """
+        count, end = len(x), start + len(x)
+        group, turned = self.heads // self.kv_heads, self.heads + self.kv_heads
+        cache.reserve(end)
+        cos, sin = self.cos[positions], self.sin[positions]  # (T, 1, D / 2)
+        # Query heads that share keys stand below each other as further queries: keys are never repeated.
+        bias = torch.zeros(mask.shape, dtype=self.dtype, device=x.device).masked_fill_(~mask, -torch.inf)
+        bias = bias.repeat(group, 1)
+        x = x.float()
+        for layer, block in zip(self.layers, cache.block, strict=True):
+            qkv = layer.qkv(layer.before(x)).view(count, -1, self.head_width)
+            one, two = qkv[:, :turned].chunk(2, dim=-1)
+            qk = torch.cat([one * cos - two * sin, two * cos + one * sin], dim=-1)
+            block[0, :, start:end] = qk[:, self.heads :].transpose(0, 1)
+            block[1, :, start:end] = qkv[:, turned:].transpose(0, 1)
+            query = qk[:, : self.heads].unflatten(1, (self.kv_heads, group)).permute(1, 2, 0, 3).flatten(1, 2)
+            keys, values = block[None, :, :, :end].unbind(1)
+            seen = F.scaled_dot_product_attention(query[None], keys, values, attn_mask=bias, scale=layer.scale)
+            seen = seen[0].unflatten(1, (group, count)).permute(2, 0, 1, 3).flatten(1)
+            x = x + layer.out(seen)
+            gate, up = layer.gate_up(layer.between(x)).chunk(2, dim=-1)
+            x = x + layer.down(layer.activate(gate) * up)
+        return self.norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(T, H) last hidden states → (T, V) float32."""
+        return self.head(hidden.to(self.dtype)).float()
+
+
+class _Layer:
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.before, self.between = _Norm(layer.input_layernorm, dtype), _Norm(layer.post_attention_layernorm, dtype)
+        self.qkv = Projection([attention.q_proj, attention.k_proj, attention.v_proj])
+        self.out = Projection([attention.o_proj])
+        self.gate_up = Projection([mlp.gate_proj, mlp.up_proj])
+        self.down = Projection([mlp.down_proj])
+        self.activate: Callable[[Tensor], Tensor] = mlp.act_fn
+        self.scale: float = attention.scaling
+
+
+class _Norm:
+    def __init__(self, norm: Any, dtype: torch.dtype) -> None:
+        self.weight, self.eps, self.dtype = norm.weight.detach().float(), norm.variance_epsilon, dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], self.weight, self.eps).to(self.dtype)
+
+
+class Projection:
+    """Linear layers of one input as a single matmul (T, in) → (T, the sum of their widths), LoRA included.
+
+    W and LoRA's A are rows of one matrix; B follows in one small matmul, unless peft has LoRA switched off. Merged into
+    W the update would be rounded to W's bfloat16, and W alone (for the questions' states) be needed beside it.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self.layers: list[Any] = list(layers)
+        plain: list[Any] = [getattr(layer, "base_layer", layer) for layer in layers]
+        self.plain = all(type(layer) is nn.Linear for layer in plain)
+        if not self.plain:
+            return
+        self.width = sum(layer.out_features for layer in plain)
+        self.bias = None
+        if any(layer.bias is not None for layer in plain):
+            self.bias = torch.cat([_bias(layer) for layer in plain])
+        self.lora: Any = next((layer for layer in self.layers if hasattr(layer, "lora_A")), None)
+        dtype, column = plain[0].weight.dtype, 0
+        downs, rises = [], []
+        for layer, base in zip(self.layers, plain, strict=True):
+            if hasattr(layer, "lora_A"):
+                (name,) = layer.lora_A  # peft's "default"
+                downs.append(layer.lora_A[name].weight.to(dtype))
+                rise = layer.lora_B[name].weight.T * layer.scaling[name]
+                rises.append(F.pad(rise, (column, self.width - column - base.out_features)).to(dtype))
+            column += base.out_features
+        self.rise = torch.cat(rises) if rises else None  # (ranks, width): each B in its own layer's columns
+        self.multiply = _matmul(plain, downs)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self.plain:
+            return torch.cat([layer(x) for layer in self.layers], dim=-1)
+        out = self.multiply(x)
+        if self.lora is not None and self.rise is not None:
+            out, low = out[:, : self.width], out[:, self.width :]
+            out = out.contiguous() if self.lora.disable_adapters else torch.addmm(out, low, self.rise)
+        return out if self.bias is None else out + self.bias
+
+
+def _bias(layer: nn.Linear) -> Tensor:
+    return layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
+
+
+def _matmul(layers: list[nn.Linear], more: list[Tensor]) -> Callable[[Tensor], Tensor]:
+    """x (T, in) → x Wᵀ, W the layers' weights and ``more`` rows below each other."""
+    parts = [*(layer.weight for layer in layers), *more]
+    weight = torch.cat(parts) if len(parts) > 1 else parts[0]
+    if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+        return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
+    if len(parts) > 1:
+        for layer, part in zip(layers, weight.split([len(p) for p in parts])[: len(layers)], strict=True):
+            layer.weight = nn.Parameter(part, requires_grad=False)  # a view: nothing is held twice
+    return lambda x: F.linear(x, weight)
