@@ -44,6 +44,7 @@ from segpoint_training.config import StageConfig  # noqa: E402
 from segpoint_training.losses import word_loss  # noqa: E402
 from segpoint_training.provenance import git_commit  # noqa: E402
 from segpoint_training.questions import QuestionStates, keep_frequent  # noqa: E402
+from segpoint_training.replicas import Replicas  # noqa: E402
 from segpoint_training.shards import SPLITS, LabelledCloud, read_shards, write_shards  # noqa: E402
 from segpoint_training.stage1 import MaskTrainer, Words, candidate_words, question_states  # noqa: E402
 from segpoint_training.train import Stage, Watch, fit, keep_memory  # noqa: E402
@@ -263,19 +264,7 @@ class Ablation:
 
     def _batches(self, clouds: list[LabelledCloud], stage: StageConfig, seed: int) -> Batches:
         words = (self.material.words.categories, self.material.words.colours)
-        return Batches(
-            clouds,
-            self.config.model,
-            scenes=stage.scenes,
-            questions=stage.questions,
-            points=stage.points,
-            words=words,
-            seed=seed,
-            count=stage.steps,
-            semantic=stage.semantic,
-            pointing=stage.pointing if self.config.model.reader.layers else 0,
-            colourless=stage.colourless,
-        )
+        return Batches.of_stage(clouds, self.config.model, stage, words, seed, Replicas())
 
     def _fit(self, stage: Stage, batches: Batches, facts: dict[str, Any]) -> bool:
         """`fit`, then the result's JSON; False where it was stopped before its end."""
@@ -287,9 +276,7 @@ class Ablation:
 
         folder.mkdir(exist_ok=True)
         begun = time.monotonic()
-        fit(dataclasses.replace(stage, validate=kept), batches, Watch(folder, None, stage.config.steps + 1))
-        state = json.loads((folder / stage.name / "state.json").read_text())
-        if state["step"] < stage.config.steps:
+        if not fit(dataclasses.replace(stage, validate=kept), batches, Watch(folder, None, stage.config.steps + 1)):
             return False
         seconds = round(time.monotonic() - begun, 1)
         result = {**facts, "figures": figures, "seconds": seconds, "commit": git_commit()}
