@@ -26,7 +26,9 @@ from segpoint.prompts import NO_MASK, Place, instruction_question, semantic_ques
 
 WEIGHTS = "model.safetensors"
 BACKENDS = ("auto", "torch")
-WORDS_KEPT = 256  # questions
+WORDS_KEPT = 1024  # questions, or as many as one call asks
+_EMBEDDED_AT_ONCE = 16  # on two CPU cores 40 ms a question, 104 one by one, 48 in batches of 32
+_JUDGED_AT_ONCE = 64  # bounds the reader's memory
 _SURE_DOUBT = 8.0  # log-odds: no lean of the LLM outweighs the reader's doubt beyond this
 
 
@@ -164,6 +166,8 @@ class Segmenter:
         clock.lap("neighbourhoods")
         found = [None if place is None else find_places(place, xyz, cloud, inputs, self.config) for place in places]
         encoded = self.encode(inputs, clock)
+        self._words(questions)
+        clock.lap("words")
         answers = []
         for question, at in zip(questions, found, strict=True):
             laps = Stopwatch(clock.laps)
@@ -175,32 +179,40 @@ class Segmenter:
     ) -> np.ndarray:
         """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none.
 
-        The reader looks at all classes at once; the LLM is asked only about those that may be there.
+        The reader looks at many classes at once; the LLM is asked only about those that may be there. A class that is
+        listed twice is found under its first index.
         """
         if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
             raise SegPointError(f'expected a list of class names such as ["mug", "table"], got {classes!r}')
-        questions = [semantic_question(self.language.check_instruction(name)) for name in classes]
+        indices: dict[str, int] = {}
+        for index, name in enumerate(classes):
+            indices.setdefault(semantic_question(self.language.check_instruction(name)), index)
         cloud = prepare(np.asarray(xyz), rgb, frame, self.config.cloud)
         encoded = self.encode(collate([cloud], self.config).to(self.device), Stopwatch())
         best = np.full(len(cloud.xyz), self.config.mask_threshold, np.float32)
         label = np.full(len(cloud.xyz), -1, np.int64)
-        for index in self._possible(encoded, questions):
-            score = self.read(encoded, questions[index], Stopwatch()).logits.sigmoid().cpu().numpy()
+        for question, presence in self._possible(encoded, list(indices)).items():
+            reading = self.read(encoded, question, Stopwatch(), presence=presence)
+            score = reading.logits.sigmoid().cpu().numpy()
             better = (score > best) & cloud.valid
-            best[better], label[better] = score[better], index
+            best[better], label[better] = score[better], indices[question]
         return cloud.to_raw(label, -1)
 
     @torch.inference_mode()
-    def _possible(self, encoded: EncodedCloud, questions: Sequence[str]) -> list[int]:
-        """Those of the questions that the reader does not surely rule out."""
+    def _possible(self, encoded: EncodedCloud, questions: Sequence[str]) -> dict[str, float]:
+        """Those of the questions that the reader does not surely rule out, and their presence (see `Reading`)."""
+        words = self._words(questions)
         if self.network.reader is None or not self.config.presence_weight:
-            return list(range(len(questions)))
-        words = [self._words(question)[0, 0] for question in questions]
-        mask = torch.arange(max(map(len, words)))[None] < torch.tensor([len(w) for w in words])[:, None]
-        padded = torch.nn.utils.rnn.pad_sequence(words, batch_first=True)[None]
-        _, presence = self.network.read(encoded.features, None, padded, mask[None].to(padded.device))
-        doubt = -(self.config.presence_weight * presence[0] + self.config.presence_bias)  # type: ignore[index]
-        return torch.nonzero(doubt < _SURE_DOUBT)[:, 0].tolist()
+            return dict.fromkeys(questions, 0.0)
+        presences: list[float] = []
+        for first in range(0, len(words), _JUDGED_AT_ONCE):
+            some = words[first : first + _JUDGED_AT_ONCE]
+            mask = torch.arange(max(map(len, some)))[None] < torch.tensor([len(w) for w in some])[:, None]
+            padded = torch.nn.utils.rnn.pad_sequence(some, batch_first=True)[None]
+            _, presence = self.network.read(encoded.features, None, padded, mask[None].to(padded.device))
+            presences += presence[0].tolist()  # type: ignore[index]
+        told = dict(zip(questions, presences, strict=True))
+        return {question: presence for question, presence in told.items() if self._doubt(presence) < _SURE_DOUBT}
 
     @torch.inference_mode()
     def encode(self, inputs: PointInputs, clock: Stopwatch) -> EncodedCloud:
@@ -221,19 +233,22 @@ class Segmenter:
         clock: Stopwatch,
         places: Places | None = None,
         forced: bool = False,
+        presence: float | None = None,
     ) -> Reading:
         """What the LLM writes about an encoded cloud, and what of the cloud it means. places: (1, 1, P, …).
 
         The reader says first how likely there is a target, which weighs in on the LLM's choice; ``forced`` leaves it
-        no choice. Several <SEG> are merged into one mask (the paper's rule for many targets).
+        no choice. Several <SEG> are merged into one mask (the paper's rule for many targets). ``presence`` is what the
+        reader has already said.
         """
-        features, words = encoded.features, self._words(question)
+        features, words = encoded.features, self._words([question])[0][None, None]
         everywhere = torch.ones(words.shape[:3], dtype=torch.bool, device=words.device)
-        presence = 0.0
-        if self.network.reader is not None:
+        if self.network.reader is None:
+            presence = 0.0
+        elif presence is None:
             presence = float(self.network.read(features, None, words, everywhere, places)[1])  # type: ignore[arg-type]
         clock.lap("reader")
-        doubt = -torch.inf if forced else -(self.config.presence_weight * presence + self.config.presence_bias)
+        doubt = -torch.inf if forced else self._doubt(presence)
         told = None
         if places is not None and self.network.place is not None:
             told = self.network.place.for_language(places, encoded.projected)[0, 0]
@@ -248,14 +263,26 @@ class Segmenter:
         clock.lap("mask")
         return Reading(answer.text, logits, presence, answer.margin)
 
-    def _words(self, question: str) -> Tensor:
-        """The question's states (1, 1, T, H) from the frozen LLM, the last ones kept: an instruction often stands."""
-        if question not in self._known_words:
-            if len(self._known_words) >= WORDS_KEPT:
-                self._known_words.pop(next(iter(self._known_words)))
-            states = self.language.text_hidden([question])[0].float()
-            self._known_words[question] = states[None, None].to(self.device)
-        return self._known_words[question]
+    def _doubt(self, presence: float) -> float:
+        """What the reader's presence adds to the LLM's lean to "There is no mask.", log-odds."""
+        return -(self.config.presence_weight * presence + self.config.presence_bias)
+
+    @torch.inference_mode()
+    def _words(self, questions: Sequence[str]) -> list[Tensor]:
+        """Each question's states (T, H) float32 from the frozen LLM.
+
+        Those asked last are kept, and never fewer than one call asks: instructions often stand, lists of classes too.
+        """
+        known = self._known_words
+        if new := [question for question in dict.fromkeys(questions) if question not in known]:
+            for question, states in zip(new, self.language.text_hidden(new, _EMBEDDED_AT_ONCE), strict=True):
+                known[question] = states.to(self.device)
+        for question in dict.fromkeys(questions):
+            known[question] = known.pop(question)  # now the youngest
+        if new:
+            for question in list(known)[: max(0, len(known) - max(WORDS_KEPT, len(set(questions))))]:
+                del known[question]
+        return [known[question].float() for question in questions]
 
     def _answer(self, xyz: np.ndarray, cloud: Cloud, reading: Reading, clock: Stopwatch) -> Segmentation:
         score = reading.logits.sigmoid().cpu().numpy()
