@@ -6,7 +6,6 @@ written from those files alone, so that a part measured again (``--row rooms``) 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from segpoint_training.labelled import (
 )
 from segpoint_training.markdown import record_markdown, with_section
 from segpoint_training.pictures import Worst
-from segpoint_training.records import percent, provenance, write_record
+from segpoint_training.records import percent, provenance, read_record, write_record
 from segpoint_training.semantic import evaluate_semantic
 from segpoint_training.tables import print_semantic, print_tables
 
@@ -135,12 +134,17 @@ def _without_words(item: dict[str, Any]) -> dict[str, Any]:
 def write_targets(folder: Path) -> None:
     """The section between the markers of ``folder``.md (docs/results → docs/results.md), from the folder's JSON."""
     files = {part: folder / f"{part}.json" for part in PARTS}
-    records = {part: json.loads(path.read_text("utf-8")) for part, path in files.items() if path.is_file()}
-    page = folder.with_name(folder.name + ".md")
+    records = {part: read_record(path) for part, path in files.items() if path.is_file()}
+    page = targets_page(folder)
     text = page.read_text("utf-8") if page.is_file() else "# Results\n"
     if BEGIN not in text:
         text = f"{text.rstrip()}\n\n## Targets\n"
     page.write_text(with_section(text, BEGIN, END, targets_markdown(records)), encoding="utf-8")
+
+
+def targets_page(folder: Path) -> Path:
+    """The page of the table of targets whose results are in ``folder``."""
+    return folder.with_name(folder.name + ".md")
 
 
 def targets_markdown(records: dict[str, dict[str, Any]]) -> str:

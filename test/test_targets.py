@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from segpoint.errors import SegPointError
+from segpoint_training import release
 from segpoint_training.records import without_nan, write_record
 from segpoint_training.release import _figures
 from segpoint_training.targets import BEGIN, END, PARTS, TARGETS, read_figure, targets_markdown, write_targets
@@ -75,6 +77,30 @@ def test_a_model_card_says_the_same_of_words_and_classes():
     )
     assert "| with target | 20 | 66.0 | 90.0 | 80.0 | 30.0 |" in words and "| kinect, with target | 20 | 66.0" in words
     assert ", 3 clouds" in classes and "table 80.0, mug 40.0" in classes
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"data": "x"}'])
+def test_a_damaged_result_is_told(tmp_path, content):
+    (tmp_path / "tables.json").write_text(content)
+    with pytest.raises(SegPointError, match="tables.json cannot be read .*delete it"):
+        write_targets(tmp_path)
+
+
+def test_a_card_needs_whole_files(tmp_path):
+    words = [str(tmp_path), str(tmp_path / "bundle"), "--figures", str(tmp_path / "r.json")]
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(SegPointError, match="not found: .*r.json, .*model.safetensors"):
+        release.main(words)
+    (tmp_path / "bundle" / "model.safetensors").touch()
+    write_record(tmp_path / "r.json", TABLES)
+    for log in ("", '{"step": 3}\n{"ste'):
+        (tmp_path / "log.jsonl").write_text(log) if log else None
+        with pytest.raises(SegPointError, match="log.jsonl cannot be read"):
+            release.main(words)
+    (tmp_path / "r.json").write_text("{}")
+    with pytest.raises(SegPointError, match="r.json cannot be read .*delete it"):
+        release.main(words)
 
 
 @pytest.mark.parametrize("given", [None, "# Results\n\nan ablation\n"])
