@@ -27,6 +27,7 @@ from tqdm import tqdm  # noqa: E402
 
 from segpoint.config import BundleConfig, ReaderConfig  # noqa: E402
 from segpoint.errors import SegPointError  # noqa: E402
+from segpoint.files import check_folder, check_target, reading  # noqa: E402
 from segpoint.network.language import load_language, point_projection  # noqa: E402
 from segpoint.network.segpoint import SegPoint  # noqa: E402
 from segpoint_training.ablation_config import (  # noqa: E402
@@ -60,13 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     config, run = AblationConfig.load(args.config), Path(args.run)
+    check_folder(run)
+    check_target(args.report, (".md",), makes_folder=True)
     claim(config, run)
     if not all(result_path(run, name).exists() for name in config.names()):
         keep_memory()
         if not Ablation(config, run, load_material(config, run)).carry_out():
             tqdm.write("stopped; the same command goes on from here")
             return 1
-    results = {name: json.loads(result_path(run, name).read_text()) for name in config.names()}
+    results = {name: read_result(result_path(run, name)) for name in config.names()}
     write_report(config, results, Path(args.report))
     print(f"wrote {args.report}")
     return 0
@@ -76,7 +79,7 @@ def claim(config: AblationConfig, run: Path) -> None:
     """Make the run's folder, or check that what it holds was made with these settings: others would not compare."""
     path = run / "config.json"
     wanted = json.dumps(config.decisive(), indent=2)
-    if path.exists() and json.loads(path.read_text()) != json.loads(wanted):
+    if path.exists() and read_result(path) != json.loads(wanted):
         raise SegPointError(f"{run} holds an ablation with other settings ({path}); choose another --run")
     (run / "results").mkdir(parents=True, exist_ok=True)
     path.write_text(wanted)
@@ -84,6 +87,12 @@ def claim(config: AblationConfig, run: Path) -> None:
 
 def result_path(run: Path, name: str) -> Path:
     return run / "results" / f"{name}.json"
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """JSON of an ablation's folder. Raises SegPointError where it is damaged."""
+    with reading(path, "delete it; the same command makes it anew"):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

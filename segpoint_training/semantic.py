@@ -74,6 +74,8 @@ def evaluate_semantic(segmenter: Segmenter, data: LabelledSet) -> SemanticResult
         result.ours.add(predicted[counted], truth[counted], classes)
         for name, labels in _reference_labels(cloud, truth, classes, rng).items():
             result.references[name].add(labels[counted], truth[counted], classes)
+    if len(result.refused) == len(clouds):
+        raise SegPointError(f"none of {len(clouds)} clouds could be segmented; the first: {result.refused[0]}")
     return result
 
 

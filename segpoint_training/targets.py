@@ -20,7 +20,7 @@ from segpoint_training.labelled import (
     words,
     words_and_clicks,
 )
-from segpoint_training.markdown import record_markdown, with_section
+from segpoint_training.markdown import record_markdown, with_section, worst_markdown
 from segpoint_training.pictures import Worst
 from segpoint_training.records import percent, provenance, read_record, write_record
 from segpoint_training.semantic import evaluate_semantic
@@ -163,6 +163,8 @@ def targets_markdown(records: dict[str, dict[str, Any]]) -> str:
     parts = [f"**{part}**\n\n{record_markdown(record)}" for part, record in records.items()]
     made = ["| part | data | clouds | bundle | weights and config | commit |", "|---|---|---:|---|---|---|"]
     made += [_made(part, record) for part, record in records.items()]
+    if "real" in records:  # not their sentences or pictures, which are not ours to publish
+        parts.append(f"The worst answers about real scans, clicks included:\n\n{worst_markdown(records['real'])}")
     note = (
         "n counts samples (one instruction or click about one cloud), for semantic figures classes. References: what "
         "no understanding would score with geometric clusters; for clicks, “random cluster” is the cluster clicked."

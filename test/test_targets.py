@@ -48,6 +48,24 @@ def test_every_target_is_a_row_reached_or_not():
     assert rows["real, with target: mIoU"] == ["–", "not measured", "≥ 55", "", ""]
 
 
+def test_the_worst_answers_about_real_scans_are_told_without_their_sentences():
+    items = [
+        {
+            "cloud": f"{i}.pcd",
+            "kind": "category",
+            "iou": i / 10,
+            "true_points": 1200,
+            "points": i,
+            "outcome": "too much",
+        }
+        for i in (3, 1, 2)
+    ]
+    lines = targets_markdown(without_nan({"real": {**TABLES, "items": items}})).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("| cloud |"))
+    assert lines[first + 2] == "| 1.pcd | category | 0.10 | 1,200 | 1 | too much |"
+    assert [line.split(".")[0] for line in lines[first + 2 : first + 5]] == ["| 1", "| 2", "| 3"]
+
+
 def test_figures_come_from_their_own_task():
     by_what = {target.what: target for target in TARGETS}
     click = read_figure(TABLES, by_what["one click, generated tables: mIoU"])
