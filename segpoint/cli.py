@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
                          help='for example "pick up the mug"; may be left out with --click or --box')  # fmt: skip
     segment.add_argument("--click", metavar="X,Y,Z", type=_coordinates, action="append",
                          help="a point on the thing meant, metres in the file's axes; may be repeated")  # fmt: skip
-    segment.add_argument("--box", metavar="X,Y,Z,X,Y,Z", type=_coordinates,
+    segment.add_argument("--box", metavar="X,Y,Z,X,Y,Z", type=_coordinates, action=_Once,
                          help="lowest and highest corner of a box around the thing meant")  # fmt: skip
     segment.add_argument("--bundle", metavar="FOLDER", help="a trained model's folder (default: the one that ships)")
     segment.add_argument(
@@ -110,8 +110,10 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     # Before Python 3.13 argparse looks for an argument that may be left out only before the first option.
     if len(rest) == 1 and not rest[0].startswith("-") and getattr(args, "instruction", None) == "":
         args.instruction, rest = rest[0], []
-    if rest:
+    if rest and any(word.startswith("-") for word in rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        parser.error(f"one instruction at a time, in quotes if it has several words; left over: {' '.join(rest)}")
     return args
 
 
@@ -126,6 +128,21 @@ def _joined(argv: list[str]) -> list[str]:
     return joined
 
 
+class _Once(argparse.Action):
+    """An option whose second value would silently replace the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} may be given only once")
+        setattr(namespace, self.dest, values)
+
+
 def _probability(text: str) -> float:
     try:
         value = float(text)
@@ -138,9 +155,12 @@ def _probability(text: str) -> float:
 
 def _coordinates(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0.1,-0.05,0.8") from None
+        numbers = []
+    if len(numbers) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers with commas such as 0.1,-0.05,0.8")
+    return numbers
 
 
 def _segment(args: argparse.Namespace) -> int:
@@ -152,10 +172,12 @@ def _segment(args: argparse.Namespace) -> int:
         Place(args.click, args.box)
         args.instruction = args.instruction or THIS
     check_instruction(args.instruction, _MOST_WORDS)
-    if args.png:
+    if args.png is not None:
         check_target(args.png, (".png",))
-    if args.out:
+    if args.out is not None:
         check_target(args.out, SUFFIXES)
+        if os.path.realpath(args.out) == os.path.realpath(args.file):
+            raise SegPointError(f"{args.out} is the input, whose own label and colour would be lost: write elsewhere")
     points = read_points(args.file)
     if args.out:
         storable_fields(args.out, points.extra, points.rgb is not None)

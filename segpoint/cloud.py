@@ -32,6 +32,7 @@ _FLOOR_M = 1.2  # a support that reaches twice as far is a floor
 _TALLEST_M = 2.5  # above a floor: what stands in a room
 _VOXEL_STEP = 1.05  # ratio of successive voxel edges tried
 _LARGEST_MAP_M = 1e3  # from a map's origin; beyond it float32 is no longer good for millimetres
+_LARGEST_M = 1e8  # no place on Earth has larger coordinates, in whatever system
 _LARGEST_TABLE = 1 << 24  # cells; above this, touching a table's pages costs more than sorting the points
 
 
@@ -187,7 +188,8 @@ def _checked(xyz: np.ndarray, rgb: np.ndarray | None, frame: str) -> tuple[np.nd
         rgb = np.asarray(rgb)
         if rgb.shape != xyz.shape or rgb.dtype != np.uint8:
             raise SegPointError(f"expected rgb as {xyz.shape} uint8 to match xyz, got {rgb.shape} of {rgb.dtype}")
-    return xyz.astype(np.float32, copy=False), rgb
+    with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite and is left out
+        return xyz.astype(np.float32, copy=False), rgb
 
 
 def _to_body(points: np.ndarray, frame: str) -> np.ndarray:
@@ -199,23 +201,38 @@ def _usable(xyz: np.ndarray, config: CloudConfig, frame: str) -> np.ndarray:
     """(m,) indices of the points with three finite coordinates, within range of the sensor where there is one."""
     if len(xyz) == 0:
         raise SegPointError("expected a cloud with points, got an empty one; check the sensor or the file")
+    near, far = (0.0, _LARGEST_MAP_M) if frame == "map" else config.range_m
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.sqrt(np.einsum("ij,ij->i", xyz, xyz))
-        finite = np.isfinite(distance)
-        near, far = (0.0, _LARGEST_MAP_M) if frame == "map" else config.range_m
-        usable = np.flatnonzero(finite & (distance >= near) & (distance <= far))
+        usable = np.flatnonzero((distance >= near) & (distance <= far))
     if frame == "map" and len(usable):
         usable = usable[~_strays(xyz[usable])]
-    if not finite.any():
-        raise SegPointError(f"expected some finite points, got {len(xyz)} that are not; check the sensor or the file")
     if len(usable) < config.min_points:
+        finite = xyz[np.isfinite(xyz).all(axis=1)].astype(np.float64)
+        if len(finite) == 0:
+            raise SegPointError(f"expected some finite points, got {len(xyz)} that are not; check where they come from")
         raise SegPointError(
-            f"expected at least {config.min_points} points between {near} and {far} m from "
-            f"the {'origin' if frame == 'map' else 'sensor'}, got {len(usable)} of {int(finite.sum())} finite "
-            f"ones (median distance {np.median(distance[finite]):.2f} m); are the units metres and the frame "
-            "the sensor's?"
+            f"expected at least {config.min_points} points between {near:g} and {far:g} m from the "
+            f"{'origin' if frame == 'map' else 'sensor'}, got {len(usable)} of {len(finite)} finite ones; "
+            + _remedy(finite, far, frame)
         )
     return usable
+
+
+def _remedy(points: np.ndarray, far: float, frame: str) -> str:
+    """Why points (n, 3) float64 lie beyond ``far``, most likely, and what to do about it."""
+    middle, away = np.median(points, axis=0), float(np.median(np.linalg.norm(points, axis=1)))
+    about = f"their median is at ({', '.join(f'{v:.7g}' for v in middle)}), {away:.7g} m away"
+    if away > _LARGEST_M:
+        return f"{about}: no coordinates in metres; check the sensor, the file or its byte order"
+    if away <= max(far, _LARGEST_MAP_M) and frame != "map":
+        return f"{about}: are the units metres, not millimetres, and the frame the sensor's?"
+    if away <= far:
+        return f"{about}: give a denser or larger cloud"
+    return (
+        f"{about}: of a map (UTM, say; frame 'map') subtract an origin near the points first, while they are float64, "
+        "for float32 is too coarse out there; millimetres divide by 1000"
+    )
 
 
 def _strays(points: np.ndarray) -> np.ndarray:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,16 +57,24 @@ def read_points(path: str | Path) -> PointFile:
         raise SegPointError(f"{path}: this is a folder; give the path of a {', '.join(SUFFIXES)} file")
     if not path.is_file():
         raise SegPointError(f"{path}: there is no such file; give the path of a {', '.join(SUFFIXES)} file")
-    try:
+    with reading(path, "record or copy it again"):
         fields, width, height = reader(path)
+    return _assemble(path, fields, width, height)
+
+
+@contextmanager
+def reading(path: str | Path, remedy: str) -> Iterator[None]:
+    """Around the reading of a file: whatever it raises where the file is damaged becomes one SegPointError.
+
+    The error names ``path``, says why it cannot be read, and then ``remedy``, what to do about it.
+    """
+    try:
+        yield
     except SegPointError:
         raise
-    except Exception as error:  # damaged files make the libraries raise a dozen types, from struct's to pydantic's
+    except Exception as error:  # the libraries have a dozen types for it, from zlib's and struct's to pydantic's
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise SegPointError(
-            f"{path}: not a complete {path.suffix[1:].upper()} file ({reason}); record or copy it again"
-        ) from error
-    return _assemble(path, fields, width, height)
+        raise SegPointError(f"{path} cannot be read ({reason}): {remedy}") from error
 
 
 def write_points(
@@ -135,24 +145,39 @@ def check_target(path: str | Path, suffixes: tuple[str, ...] = (), makes_folder:
     path = Path(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise SegPointError(f"{path} cannot be written: give it the suffix {' or '.join(suffixes)}")
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike pathlib's, these take a name that is too long for one that is not there
         raise SegPointError(f"{path} cannot be written: it is a folder; give the path of a file")
-    folder = path.resolve().parent
-    if not makes_folder and not folder.is_dir():
+    whole = Path(os.path.realpath(path))
+    if not makes_folder and not os.path.isdir(whole.parent):
         raise SegPointError(f"the folder of {path} does not exist: create it or write elsewhere")
-    check_folder(folder)
-    if path.exists() and not os.access(path, os.W_OK):
+    if not os.path.exists(path):
+        _try_writing(whole, path)
+    elif not os.access(path, os.W_OK):
         raise SegPointError(f"{path} cannot be written: it may not be overwritten; write elsewhere")
 
 
 def check_folder(folder: str | Path) -> None:
     """Raise SegPointError unless files can be written into ``folder``, which may still have to be made."""
-    folder = Path(folder).resolve()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    _try_writing(Path(os.path.realpath(folder)) / "file", Path(folder))
+
+
+def _try_writing(path: Path, shown: Path) -> None:
+    """Write a file of that name, its folders made first, in a passing folder within what is there; nothing is left.
+
+    ``path`` is absolute; ``shown`` is what the user gave, for the error.
+    """
+    there = next(place for place in path.parents if os.path.exists(place))
     if not there.is_dir():
-        raise SegPointError(f"{folder} cannot be a folder: {there} is a file; write elsewhere")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise SegPointError(f"nothing can be written in {there}: change its permissions or write elsewhere")
+        raise SegPointError(f"{shown} cannot be written: {there} is a file, not a folder; write elsewhere")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".segpoint-", dir=there) as passing:
+            trial = passing / path.relative_to(there)
+            trial.parent.mkdir(parents=True, exist_ok=True)
+            trial.write_bytes(b"0")
+    except OSError as error:
+        raise SegPointError(
+            f"{shown} cannot be written ({error.strerror or error}): change what {there} permits or write elsewhere"
+        ) from error
 
 
 # --- reading: each format gives its fields by name and the cloud's width and height -------------------------------

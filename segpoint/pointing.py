@@ -25,14 +25,13 @@ def find_places(place: Place, xyz: np.ndarray, cloud: Cloud, inputs: PointInputs
     kinds, rows, corners = [], [], []
     clicks = np.empty((0, 3)) if place.clicks is None else place.clicks
     for click in clicks:
-        level = cloud.to_level(click[None])
-        distance = np.linalg.norm(cloud.xyz[: cloud.count] - level, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32: infinite or NaN, near nothing
+            level = cloud.to_level(click[None])
+            distance = np.linalg.norm(cloud.xyz[: cloud.count] - level, axis=1)
         nearest = int(distance.argmin())
-        if distance[nearest] > max(_MISSED_M, 5 * cloud.voxel_m):
-            raise SegPointError(
-                f"nothing of the cloud is at the click {np.round(click, 3).tolist()}: the nearest point is "
-                f"{distance[nearest]:.2f} m away; give metres in the cloud's own axes ({cloud.frame})"
-            )
+        if not distance[nearest] <= max(_MISSED_M, 5 * cloud.voxel_m):
+            where = _whereabouts(click, xyz, cloud)
+            raise SegPointError(f"nothing of the cloud is at the click {_text(click)}: {where}")
         kinds.append(CLICK)
         rows.append(np.array([nearest]))
         corners.append(np.repeat(level, 2, axis=0))
@@ -40,8 +39,8 @@ def find_places(place: Place, xyz: np.ndarray, cloud: Cloud, inputs: PointInputs
         held = ((xyz >= place.box[:3]) & (xyz <= place.box[3:])).all(axis=1) & (cloud.voxel_of >= 0)
         if not held.any():
             raise SegPointError(
-                f"the box {np.round(place.box, 3).tolist()} holds no point of the cloud; give its lowest and highest "
-                f"corner in metres in the cloud's own axes ({cloud.frame})"
+                f"the box {_text(place.box)} holds no point of the cloud: "
+                + _whereabouts(place.box.reshape(2, 3).mean(axis=0), xyz, cloud)
             )
         kinds.append(BOX)
         rows.append(np.unique(cloud.voxel_of[held]))
@@ -56,6 +55,22 @@ def find_places(place: Place, xyz: np.ndarray, cloud: Cloud, inputs: PointInputs
         inside=torch.from_numpy(inside)[None, None],
         token=torch.from_numpy(nearest_tokens(ends.mean(axis=1), inputs, 0, config))[None, None],
     ).to(inputs.points.device)
+
+
+def _whereabouts(point: np.ndarray, xyz: np.ndarray, cloud: Cloud) -> str:
+    """For whom points (3,) at nothing: where the cloud (M, 3) is."""
+    usable = xyz[cloud.voxel_of >= 0].astype(np.float64)
+    away = np.hypot.reduce(usable - point, axis=1)  # which does not overflow
+    nearest = int(away.argmin())
+    return (
+        f"the nearest point is {away[nearest]:.3g} m away, at {_text(usable[nearest])}; give metres in the cloud's own "
+        f"axes ({cloud.frame}), in which it reaches from {_text(usable.min(axis=0))} to {_text(usable.max(axis=0))}"
+    )
+
+
+def _text(values: np.ndarray) -> str:
+    """Coordinates to the millimetre."""
+    return f"[{', '.join(f'{v:.7g}' for v in np.round(values, 3))}]"
 
 
 def nearest_tokens(points: np.ndarray, inputs: PointInputs, b: int, config: BundleConfig) -> np.ndarray:

@@ -48,7 +48,8 @@ MOST_CLICKS = 8
 @dataclass(frozen=True)
 class Place:
     """What the user points at, in metres in the cloud's own axes: clicks (n, 3) on the surface of the thing, and / or
-    a box (6,) around it, its lowest corner and its highest. Raises `SegPointError` for anything else."""
+    a box (6,) around it, its lowest corner and its highest, which holds the clicks. Raises `SegPointError` for anything
+    else."""
 
     clicks: np.ndarray | None = None
     box: np.ndarray | None = None
@@ -69,6 +70,13 @@ class Place:
                     f"expected a box as x, y, z of its lowest corner and x, y, z of its highest, got {box.tolist()}"
                 )
             object.__setattr__(self, "box", box)
+        if self.clicks is not None and self.box is not None:
+            inside = ((self.clicks >= self.box[:3]) & (self.clicks <= self.box[3:])).all(axis=1)
+            if not inside.all():
+                raise SegPointError(
+                    f"the click {self.clicks[~inside][0].tolist()} lies outside the box {self.box.tolist()} given with "
+                    "it: both are to be on one thing; move one of them or leave it out"
+                )
 
 
 def _numbers(values: object, what: str) -> np.ndarray:
@@ -129,19 +137,20 @@ def normalise(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def count_words(text: str) -> int:
-    """White-space separated words: no tokenizer makes fewer tokens than that."""
-    return len(text.split())
+def fewest_tokens(text: str) -> int:
+    """No tokenizer makes fewer tokens of a text: one a word, and hardly one for 32 bytes."""
+    return max(len(text.split()), len(text.encode()) // 32)
 
 
-def check_instruction(text: str, limit: int, count_tokens: Callable[[str], int] = count_words) -> str:
+def check_instruction(text: str, limit: int, count_tokens: Callable[[str], int] = fewest_tokens) -> str:
     """The user's instruction, normalised, or an error that says what is wrong with it.
 
     Args:
         text: what the user typed.
         limit: the most tokens allowed (the bundle's limit).
-        count_tokens: the tokenizer's count. Without a tokenizer at hand words are counted, a lower bound: what is
-            refused then is certainly too long, what is let through is checked again where the tokenizer is.
+        count_tokens: the tokenizer's count, not asked (it complains, and takes its time) where the lower bound
+            already refuses. Without a tokenizer that bound is all: what it lets through is checked again where the
+            tokenizer is.
 
     Raises:
         SegPointError: not a string, nothing but white space, or more than ``limit`` tokens.
@@ -151,7 +160,9 @@ def check_instruction(text: str, limit: int, count_tokens: Callable[[str], int] 
     clean = normalise(text)
     if not clean:
         raise SegPointError("the instruction is empty: say what to find, for example 'pick up the mug'")
-    count = count_tokens(clean)
+    count = fewest_tokens(clean)
+    if count <= limit:
+        count = count_tokens(clean)
     if count > limit:
         raise SegPointError(
             f"the instruction has {count} tokens ({len(clean)} characters) and at most {limit} tokens are allowed: "

@@ -236,9 +236,11 @@ class Segmenter:
         clock: Stopwatch,
         places: Places | None = None,
         forced: bool = False,
+        presence: float | None = None,
     ) -> Reading:
-        """`read_many` of one question. places: (1, 1, P, …)."""
-        return self.read_many(encoded, [question], clock, [places], forced)[0]
+        """`read_many` of one question. places: (1, 1, P, …).   presence: what the reader has already said."""
+        told = None if presence is None else [presence]
+        return self.read_many(encoded, [question], clock, [places], forced, told)[0]
 
     @torch.inference_mode()
     def read_many(

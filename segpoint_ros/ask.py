@@ -91,9 +91,12 @@ class Asker(Node):
 
 def ask(node: Asker, patience: float) -> None:
     """Ask until an answer is complete. Raises SegPointError after ``patience`` seconds, saying how far it came."""
-    give_up = time.monotonic() + patience
+    give_up, told = time.monotonic() + patience, time.monotonic() + 2.0
     while not node.connected:
         rclpy.spin_once(node, timeout_sec=0.1)
+        if time.monotonic() > told:
+            print("segpoint-ask: waiting for the node", file=sys.stderr)
+            told = math.inf
         if time.monotonic() > give_up:
             raise SegPointError(f"no active node was found in {patience:.0f} s: has it another name or ROS_DOMAIN_ID?")
     settled = time.monotonic() + SETTLE_S
@@ -120,7 +123,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("instruction", metavar="INSTRUCTION", help='for example "pick up the mug"')
     parser.add_argument("--node", default="/segpoint", help="the node's full name (default: /segpoint)")
     parser.add_argument("--frame-id", default="camera_optical_frame",
-                        help="the cloud's frame_id; its name tells the node the axes: optical or body")  # fmt: skip
+                        help="the cloud's frame_id, whose name tells the node the axes: optical where it ends so, map, "
+                             "or else body (default: camera_optical_frame)")  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="write the labelled cloud (.pcd, .ply or .npz)")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (default: 60)")
     parser.add_argument("--json", action="store_true", help="print the reply as JSON")
@@ -170,7 +174,7 @@ def _ask_node(points: PointFile, args: argparse.Namespace) -> dict[str, Any]:
         _write(Path(args.out), node.reply["points"])
     return {
         "answer": node.reply["answer"].data,
-        "targets": [_box(marker) for marker in node.reply["markers"].markers if marker.ns == "box"],
+        "targets": _targets(node.reply["markers"], points_of(node.reply["points"])),
         "latency_s": node.answered_at - node.asked_at,
     }
 
@@ -180,6 +184,16 @@ def _write(path: Path, message: PointCloud2) -> None:
     cloud, fields = read_cloud(message), points_of(message)
     added = {name: fields[name].reshape(-1) for name in ("label", "score")}
     write_points(path, cloud.xyz.astype(np.float32), cloud.rgb, added, message.width, message.height)
+
+
+def _targets(markers: MarkerArray, points: np.ndarray) -> list[dict[str, Any]]:
+    """Each target's box, and how many points carry its number, with their mean score."""
+    targets = []
+    for number, marker in enumerate((m for m in markers.markers if m.ns == "box"), start=1):
+        score = points["score"][points["label"] == number]
+        said = {"points": len(score), "score": round(float(score.mean()), 4) if len(score) else 0.0}
+        targets.append({**_box(marker), **said})
+    return targets
 
 
 def _box(marker: Marker) -> dict[str, list[float]]:
@@ -193,9 +207,11 @@ def _box(marker: Marker) -> dict[str, list[float]]:
 
 def _as_text(reply: dict[str, Any]) -> str:
     lines = [f"answer   {reply['answer']}"]
-    for number, box in enumerate(reply["targets"], start=1):
-        centre = ", ".join(f"{value:+.3f}" for value in box["centre"])
-        lines.append(f"target {number} centre ({centre}) m, size {' × '.join(f'{v:.3f}' for v in box['size'])} m")
+    for number, target in enumerate(reply["targets"], start=1):
+        centre = ", ".join(f"{value:+.3f}" for value in target["centre"])
+        size = " × ".join(f"{v:.3f}" for v in target["size"])
+        sure = f"{target['points']:,} points, score {target['score']:.2f}"
+        lines.append(f"target {number} centre ({centre}) m, size {size} m, {sure}")
     return "\n".join([*lines, f"latency  {reply['latency_s']:.2f} s"])
 
 

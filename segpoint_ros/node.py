@@ -274,10 +274,12 @@ class SegPointNode(LifecycleNode):
 
 
 def frame_of(frame_id: str, setting: str) -> str:
-    """The clouds' axes: the parameter ``frame``, where "auto" is "optical" or "body" by the frame's name (REP 103)."""
+    """The clouds' axes: the parameter ``frame``, where "auto" goes by the frame's name (REP 103, REP 105)."""
     if setting != "auto":
         return setting
-    return "optical" if frame_id.endswith(("optical", "optical_frame")) else "body"
+    if frame_id.endswith(("optical", "optical_frame")):
+        return "optical"
+    return "map" if frame_id.rsplit("/", 1)[-1] == "map" else "body"
 
 
 def target_labels(found: Segmentation) -> np.ndarray:

@@ -28,7 +28,7 @@ class Parameters:
         "auto",
         "Axes of the clouds. optical: x right, y down, z forward. body: x forward, y left, z up. "
         "map: z up, put together from many views, without a sensor at its origin. "
-        "auto: optical where the frame_id ends with 'optical' or 'optical_frame', else body.",
+        "auto: optical where the frame_id ends with 'optical' or 'optical_frame', map where it is 'map', else body.",
         choices=("auto", "optical", "body", "map"),
         live=True,
     )

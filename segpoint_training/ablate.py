@@ -27,6 +27,7 @@ from tqdm import tqdm  # noqa: E402
 
 from segpoint.config import BundleConfig, ReaderConfig  # noqa: E402
 from segpoint.errors import SegPointError  # noqa: E402
+from segpoint.files import check_folder, check_target, reading  # noqa: E402
 from segpoint.network.language import load_language, point_projection  # noqa: E402
 from segpoint.network.segpoint import SegPoint  # noqa: E402
 from segpoint_training.ablation_config import (  # noqa: E402
@@ -44,6 +45,7 @@ from segpoint_training.config import StageConfig  # noqa: E402
 from segpoint_training.losses import word_loss  # noqa: E402
 from segpoint_training.provenance import git_commit  # noqa: E402
 from segpoint_training.questions import QuestionStates, keep_frequent  # noqa: E402
+from segpoint_training.replicas import Replicas  # noqa: E402
 from segpoint_training.shards import SPLITS, LabelledCloud, read_shards, write_shards  # noqa: E402
 from segpoint_training.stage1 import MaskTrainer, Words, candidate_words, question_states  # noqa: E402
 from segpoint_training.train import Stage, Watch, fit, keep_memory  # noqa: E402
@@ -59,13 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     config, run = AblationConfig.load(args.config), Path(args.run)
+    check_folder(run)
+    check_target(args.report, (".md",), makes_folder=True)
     claim(config, run)
     if not all(result_path(run, name).exists() for name in config.names()):
         keep_memory()
         if not Ablation(config, run, load_material(config, run)).carry_out():
             tqdm.write("stopped; the same command goes on from here")
             return 1
-    results = {name: json.loads(result_path(run, name).read_text()) for name in config.names()}
+    results = {name: read_result(result_path(run, name)) for name in config.names()}
     write_report(config, results, Path(args.report))
     print(f"wrote {args.report}")
     return 0
@@ -75,7 +79,7 @@ def claim(config: AblationConfig, run: Path) -> None:
     """Make the run's folder, or check that what it holds was made with these settings: others would not compare."""
     path = run / "config.json"
     wanted = json.dumps(config.decisive(), indent=2)
-    if path.exists() and json.loads(path.read_text()) != json.loads(wanted):
+    if path.exists() and read_result(path) != json.loads(wanted):
         raise SegPointError(f"{run} holds an ablation with other settings ({path}); choose another --run")
     (run / "results").mkdir(parents=True, exist_ok=True)
     path.write_text(wanted)
@@ -83,6 +87,12 @@ def claim(config: AblationConfig, run: Path) -> None:
 
 def result_path(run: Path, name: str) -> Path:
     return run / "results" / f"{name}.json"
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """JSON of an ablation's folder. Raises SegPointError where it is damaged."""
+    with reading(path, "delete it; the same command makes it anew"):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -263,19 +273,7 @@ class Ablation:
 
     def _batches(self, clouds: list[LabelledCloud], stage: StageConfig, seed: int) -> Batches:
         words = (self.material.words.categories, self.material.words.colours)
-        return Batches(
-            clouds,
-            self.config.model,
-            scenes=stage.scenes,
-            questions=stage.questions,
-            points=stage.points,
-            words=words,
-            seed=seed,
-            count=stage.steps,
-            semantic=stage.semantic,
-            pointing=stage.pointing if self.config.model.reader.layers else 0,
-            colourless=stage.colourless,
-        )
+        return Batches.of_stage(clouds, self.config.model, stage, words, seed, Replicas())
 
     def _fit(self, stage: Stage, batches: Batches, facts: dict[str, Any]) -> bool:
         """`fit`, then the result's JSON; False where it was stopped before its end."""
@@ -287,9 +285,7 @@ class Ablation:
 
         folder.mkdir(exist_ok=True)
         begun = time.monotonic()
-        fit(dataclasses.replace(stage, validate=kept), batches, Watch(folder, None, stage.config.steps + 1))
-        state = json.loads((folder / stage.name / "state.json").read_text())
-        if state["step"] < stage.config.steps:
+        if not fit(dataclasses.replace(stage, validate=kept), batches, Watch(folder, None, stage.config.steps + 1)):
             return False
         seconds = round(time.monotonic() - begun, 1)
         result = {**facts, "figures": figures, "seconds": seconds, "commit": git_commit()}

@@ -1,7 +1,8 @@
 """Asking a segmenter everything in a labelled set, and what its answers scored, beside what geometry would score.
 
 IoU is measured on the cloud's own points at full resolution, those with finite coordinates. Each cloud is encoded
-once for all that is asked about it.
+once for all that is asked about it. A question that the segmenter refuses counts as answered wrongly, with an IoU of 0,
+also where there is nothing to find; the record says which ones these were and why.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from segpoint.segmenter import Segmentation, Segmenter
 
 
+REFUSED = "refused"  # the outcome of a question without an answer, beside OUTCOMES
+
+
 @dataclass(frozen=True)
 class Answered:
     """One question: what the record keeps of it, what the answer scored and what each reference scored."""
@@ -38,7 +42,7 @@ class Evaluation:
 
     answered: list[Answered] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # per cloud, all its questions
-    refused: list[str] = field(default_factory=list)  # what the segmenter could not answer: nothing was marked
+    refused: list[str] = field(default_factory=list)  # what the segmenter could not answer, and why
 
     @property
     def ours(self) -> list[Sample]:
@@ -91,7 +95,7 @@ class Evaluation:
                 for reference, samples in self.references.items()
             },
             "sensors": {name: asdict(measure(samples)) for name, samples in sensors.items()},  # with target
-            "outcomes": {name: outcomes[name] for name in OUTCOMES if outcomes[name]},
+            "outcomes": {name: outcomes[name] for name in (*OUTCOMES, REFUSED) if outcomes[name]},
             "over_every_cluster": dict(zip(("miou", "low", "high"), self.over_every_cluster(), strict=True)),
         }
 
@@ -120,7 +124,10 @@ Watcher = Callable[[LabelledScan, Question, "Segmentation", float], None]
 
 
 def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = None) -> Evaluation:
-    """Ask a segmenter everything in ``data``. ``watch`` is told of each answer: cloud, question, answer, IoU."""
+    """Ask a segmenter everything in ``data``. ``watch`` is told of each answer: cloud, question, answer, IoU.
+
+    Raises SegPointError where there was nothing to ask, or every question was refused.
+    """
     from tqdm import tqdm
 
     result = Evaluation()
@@ -131,32 +138,40 @@ def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = No
         answers = _ask(segmenter, cloud, result)
         things = geometric_clusters(cloud.xyz, cloud.frame, cloud.scale)
         for question, answer in zip(cloud.questions, answers, strict=True):
-            mask, truth = answer.mask[valid], question.truth[valid]
-            score = iou(mask, truth)
+            truth = question.truth[valid]
+            mask = answer.mask[valid] if answer else np.zeros_like(truth)
+            score = iou(mask, truth) if answer else 0.0
             item = {
                 "cloud": cloud.name,
                 "instruction": question.text,
                 "kind": question.kind,
                 "task": question.task,
                 "sensor": cloud.sensor,
-                "answer": answer.answer,
+                "answer": answer.answer if answer else "",
                 "iou": round(score, 4),
-                "outcome": outcome(mask, truth),
+                "outcome": outcome(mask, truth) if answer else REFUSED,
                 "points": int(mask.sum()),
                 "true_points": int(truth.sum()),
-                "targets": len(answer.instances),
+                "targets": len(answer.instances) if answer else 0,
             }
             at = _pointed_at(cloud, things, question)
             rows = references(things, question.truth, valid, question.kind, at)
             result.answered.append(Answered(item, Sample(question.kind, bool(truth.any()), (score,)), rows))
-            if watch:
+            if watch and answer:
                 watch(cloud, question, answer, score)
+    if not result.answered:
+        raise SegPointError("there is nothing to ask about these clouds: take others, more of them, or another task")
+    if len(result.refused) == len(result.answered):
+        raise SegPointError(
+            f"none of {len(result.refused)} questions could be answered; the first: {result.refused[0]}"
+        )
     return result
 
 
-def _ask(segmenter: Segmenter, cloud: LabelledScan, result: Evaluation) -> list[Segmentation]:
-    """All questions about one cloud at once; one by one where some cannot be answered, which is noted."""
+def _ask(segmenter: Segmenter, cloud: LabelledScan, result: Evaluation) -> Sequence[Segmentation | None]:
+    """All questions about one cloud at once; one by one where some are refused, which is noted and gives None."""
     start = time.perf_counter()
+    answers: Sequence[Segmentation | None]
     try:
         answers = _segment(segmenter, cloud, cloud.questions)
     except SegPointError:
@@ -170,15 +185,14 @@ def _segment(segmenter: Segmenter, cloud: LabelledScan, questions: Sequence[Ques
     return segmenter.segment_many(cloud.xyz, texts, rgb=cloud.rgb, frame=cloud.frame, places=places)
 
 
-def _segment_or_note(segmenter: Segmenter, cloud: LabelledScan, question: Question, result: Evaluation) -> Segmentation:
-    from segpoint.segmenter import Segmentation
-
+def _segment_or_note(
+    segmenter: Segmenter, cloud: LabelledScan, question: Question, result: Evaluation
+) -> Segmentation | None:
     try:
         return _segment(segmenter, cloud, [question])[0]
     except SegPointError as error:
         result.refused.append(f"{cloud.name}, {question.text}: {error}")
-        nothing = np.zeros(len(cloud.xyz), dtype=bool)
-        return Segmentation(nothing, nothing.astype(np.float32), "", [], {})
+        return None
 
 
 def _pointed_at(cloud: LabelledScan, things: list[np.ndarray], question: Question) -> int | None:

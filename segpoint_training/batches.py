@@ -14,8 +14,10 @@ from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs, collate
 from segpoint.network.place import Places
 from segpoint_training.augment import augment, drop_points
+from segpoint_training.config import StageConfig
 from segpoint_training.pointing import SEEN, Ground, draw_places, pointing_instruction, stack_places
 from segpoint_training.questions import answer_of, choose, names_colour, question_of, semantic_instruction
+from segpoint_training.replicas import Replicas
 from segpoint_training.scenes.scene import Instruction
 from segpoint_training.shards import LabelledCloud
 
@@ -95,6 +97,31 @@ class Batches(Dataset[Batch]):
         self.category_of = {word: i for i, word in enumerate(words[0])}
         self.colour_of = {word: i for i, word in enumerate(words[1])}
         self.ids = 1 + max(thing.id for cloud in clouds for thing in cloud.objects)
+
+    @classmethod
+    def of_stage(
+        cls,
+        clouds: Sequence[LabelledCloud],
+        config: BundleConfig,
+        stage: StageConfig,
+        words: tuple[Sequence[str], Sequence[str]],
+        seed: int,
+        replicas: Replicas,
+    ) -> Batches:
+        """What a stage's config asks for, shared out among ``replicas``; nothing is pointed at without a reader."""
+        return cls(
+            clouds,
+            config,
+            scenes=replicas.share(stage.scenes),
+            questions=stage.questions,
+            points=stage.points,
+            words=words,
+            seed=seed,
+            count=stage.steps * replicas.count,
+            semantic=stage.semantic,
+            pointing=stage.pointing if config.reader.layers else 0,
+            colourless=stage.colourless,
+        )
 
     def __len__(self) -> int:
         return self.count

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segpoint.errors import SegPointError
+from segpoint.files import reading
 
 
 class Stateful(Protocol):
@@ -65,13 +66,17 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, modules: Mapping[str, Stateful], ema: Ema, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Restore what `save_checkpoint` wrote, exactly; returns the facts."""
-    tensors = load_file(folder / "state.safetensors")
-    facts = json.loads((folder / "state.json").read_text())
-    facts["step"] = int(tensors["step"])
-    load_flat(modules, part_of(tensors, "model."))
-    ema.state = {name: value.to(ema.state[name].device) for name, value in part_of(tensors, "ema.").items()}
-    ema.steps = facts["ema_steps"]
+    """Restore what `save_checkpoint` wrote, exactly; returns the facts.
+
+    Raises SegPointError where it is damaged or of another network.
+    """
+    with reading(folder, "go back to the config it was made with, or delete it to begin this stage anew"):
+        tensors = load_file(folder / "state.safetensors")
+        facts = json.loads((folder / "state.json").read_text())
+        facts["step"] = int(tensors["step"])
+        load_flat(modules, part_of(tensors, "model."))
+        ema.state = {name: value.to(ema.state[name].device) for name, value in part_of(tensors, "ema.").items()}
+        ema.steps = facts["ema_steps"]
     for group in optimizer.param_groups:
         for number, parameter in enumerate(group["params"]):
             if state := part_of(tensors, f"optimizer.{group['name']}.{number}."):
@@ -96,7 +101,8 @@ def averaged_state(folder: Path) -> dict[str, Tensor]:
     path = folder / "state.safetensors"
     if not path.is_file():
         raise SegPointError(f"no checkpoint at {path}: run the stage before this one first")
-    return part_of(load_file(path), "ema.")
+    with reading(path, f"delete {folder} and train that stage again"):
+        return part_of(load_file(path), "ema.")
 
 
 def part_of(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

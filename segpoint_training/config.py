@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,24 @@ import yaml
 
 from segpoint.config import BundleConfig, build
 from segpoint.errors import SegPointError
+from segpoint.files import reading
 from segpoint_training.scenes.request import SceneRequest, draw_scale, draw_share
 
 VALIDATION_SEEDS = 900_000_000  # test-split seeds for watching a run; `segpoint evaluate` takes others
+_LARGEST = sys.float_info.max  # neither infinity nor NaN passes as up to this
+_SOME, _SHARE = (1, _LARGEST), (0, 1)
+
+
+def check_numbers(settings: Any, where: str, **ranges: tuple[float, float]) -> None:
+    """Raise SegPointError unless every number among a dataclass's values is finite and within its range.
+
+    ranges: lowest and highest value by the field's name; of fields that are not named, 0 and any.
+    """
+    for name, value in vars(settings).items():
+        low, high = ranges.get(name, (0, _LARGEST))
+        if isinstance(value, int | float) and not low <= value <= high:
+            most = "up" if high == _LARGEST else f"to {high}"
+            raise SegPointError(f"{where}.{name} must be a finite number from {low} {most}, got {value!s:.40}")
 
 
 @dataclass(frozen=True)
@@ -27,9 +44,9 @@ class SensorShares:
     map: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = dataclasses.astuple(self)
-        if min(shares) < 0 or sum(shares) <= 0:
-            raise SegPointError(f"shares of sensors must be at least 0 and one of them more, got {self}")
+        check_numbers(self, "shares of sensors")
+        if sum(dataclasses.astuple(self)) <= 0:
+            raise SegPointError("one of the shares of sensors must be more than 0")
 
 
 SENSORS = tuple(field.name for field in dataclasses.fields(SensorShares))
@@ -61,14 +78,8 @@ class DataConfig:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        if self.width < 32:
-            raise SegPointError(f"data.width={self.width} is no depth image; at least 32 pixels are needed")
-        for name in ("train_scenes", "validation_scenes", "sentences"):
-            if getattr(self, name) < 1:
-                raise SegPointError(f"data.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("rooms", "validation_rooms"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SegPointError(f"data.{name} must be a share between 0 and 1, got {getattr(self, name)}")
+        check_numbers(self, "data", train_scenes=_SOME, validation_scenes=_SOME, sentences=_SOME, workers=_SOME,
+                      rooms=_SHARE, validation_rooms=_SHARE, width=(32, _LARGEST))  # fmt: skip
         if self.table_sensors.map:
             raise SegPointError("data.table_sensors.map must be 0: a map is of a whole room")
 
@@ -127,10 +138,12 @@ class StageConfig:
     ema: float = 0.998
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.scenes < 1 or self.questions <= self.semantic + self.pointing:
+        check_numbers(self, "stage", steps=_SOME, scenes=_SOME, questions=_SOME, points=_SOME,
+                      colourless=_SHARE, ema=_SHARE)  # fmt: skip
+        if self.questions <= self.semantic + self.pointing:
             raise SegPointError(
-                "a stage needs steps and scenes of at least 1, and more questions than its semantic and pointing ones, "
-                f"got {self}"
+                f"a stage needs more questions than its semantic and pointing ones: {self.questions} are not more than "
+                f"{self.semantic} + {self.pointing}"
             )
 
 
@@ -143,6 +156,9 @@ class TrainConfig:
     stage1: StageConfig = field(default_factory=lambda: StageConfig(steps=4000))
     stage2: StageConfig = field(default_factory=lambda: StageConfig(steps=700, scenes=1, rate=3e-4, warmup=50))
     model: BundleConfig = field(default_factory=BundleConfig)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "config", seed=(0, 2**63 - 1))
 
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
@@ -159,11 +175,24 @@ def read_settings(kind: type, path: Path) -> Any:
     """A dataclass of settings from its YAML file. Raises SegPointError for anything else."""
     if not path.is_file():
         raise SegPointError(f"no training config at {path}; config/training/ holds examples")
-    try:
+    with reading(path, "it is not YAML as in config/training/; correct it"):
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SegPointError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        _check_plain(values, path.name)
     return build(kind, values, path.name)
+
+
+def _check_plain(value: Any, where: str) -> None:
+    """Raise SegPointError for what is YAML but no setting: keys that are no words, numbers that are not finite."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if not isinstance(name, str):
+                raise SegPointError(f"{where} has a setting called {name!r}; names are words, correct it")
+            _check_plain(member, f"{where}.{name}")
+    elif isinstance(value, list):
+        for member in value:
+            _check_plain(member, where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SegPointError(f"{where} must be a finite number, got {value}")
 
 
 def _plain(value: Any) -> Any:

@@ -17,11 +17,11 @@ from segpoint_training.answers import evaluate
 from segpoint_training.config import SENSORS
 from segpoint_training.labelled import LabelledSet, folder_set, generated_set
 from segpoint_training.pictures import Worst
-from segpoint_training.records import provenance, write_record
+from segpoint_training.records import provenance, read_record, write_record
 from segpoint_training.scenes.request import SCALES
 from segpoint_training.semantic import evaluate_semantic
 from segpoint_training.tables import print_semantic, print_tables
-from segpoint_training.targets import PARTS, SCENES, run_parts
+from segpoint_training.targets import PARTS, SCENES, run_parts, targets_page
 
 if TYPE_CHECKING:
     from segpoint.segmenter import Segmenter
@@ -62,14 +62,26 @@ class Request:
             raise SegPointError("--pictures draws answers to instructions or clicks; leave it out with --semantic")
         if self.data != "generated" and (self.split != "test" or self.sensor):
             raise SegPointError("--split and --sensor choose generated scenes; leave them out with a folder")
+        if self.data != "generated" and self.seed != FIRST_SEED:
+            raise SegPointError("--seed is of generated scenes; leave it out with a folder")
         if self.data == "generated" and self.frame != "optical":
             raise SegPointError("--frame is of a folder's clouds; generated ones know their axes")
         if self.sensor == "map" and self.scale != "room":
             raise SegPointError("--sensor map is of a whole room: add --scale room")
         if self.json:
-            check_target(self.json, makes_folder=True)
+            check_record(Path(self.json))
         if self.pictures:
             check_folder(self.pictures)
+
+
+def check_record(path: Path) -> None:
+    """Raise SegPointError unless a result can be written there, over nothing but an earlier one."""
+    check_target(path, makes_folder=True)
+    if path.is_file() and path.stat().st_size:
+        try:
+            read_record(path)
+        except SegPointError as error:
+            raise SegPointError(f"{path} is no result of `segpoint evaluate` and stays: write elsewhere") from error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -157,6 +169,9 @@ def run_targets(request: Request, parts: list[str], folder: Path, real: Path) ->
     Without the real scans at ``real`` their part is left out.
     """
     check_folder(folder)
+    check_target(targets_page(folder), makes_folder=True)
+    for part in parts:
+        check_record(folder / f"{part}.json")
     if "real" in parts and not real.is_dir():
         if len(parts) == 1:
             raise SegPointError(f"there are no real scans at {real}: give their folder with --real")

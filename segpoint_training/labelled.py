@@ -228,7 +228,8 @@ def folder_set(
 
 
 def _folder_question(path: Path, xyz: np.ndarray, instance: np.ndarray, row: dict[str, Any]) -> Question:
-    missing = sorted(set(row["target_labels"]) - set(np.unique(instance).tolist()))
+    seen = instance[np.isfinite(xyz).all(axis=1)]
+    missing = sorted(set(row["target_labels"]) - set(np.unique(seen).tolist()))
     if missing:
         raise SegPointError(
             f"{path}: “{row['instruction']}” means object {missing[0]}, of which the cloud has no point; target_labels "

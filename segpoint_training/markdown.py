@@ -38,3 +38,13 @@ def record_markdown(record: dict[str, Any]) -> str:
         rows.append(" | ".join([f"{sensor}, with target", str(ours["count"]), *figures]))
     outcomes = ", ".join(f"{name} {count}" for name, count in record["outcomes"].items())
     return "\n".join(f"| {row} |" for row in rows) + f"\n\nAnswers: {outcomes}."
+
+
+def worst_markdown(record: dict[str, Any], count: int = 20) -> str:
+    """The answers of an evaluation's JSON with the lowest IoU, worst first: what about what, and what is wrong."""
+    worst = sorted(record["items"], key=lambda item: item["iou"])[:count]
+    rows = ["cloud | kind | IoU | points meant | points marked | what is wrong", "---|---|---:|---:|---:|---"]
+    for item in worst:
+        numbers = f"{item['iou']:.2f} | {item['true_points']:,} | {item['points']:,}"
+        rows.append(f"{item['cloud']} | {item['kind']} | {numbers} | {item['outcome']}")
+    return "\n".join(f"| {row} |" for row in rows)

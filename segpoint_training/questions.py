@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from segpoint.files import reading
 from segpoint.prompts import SEMANTIC_TEMPLATES, answer, instruction_question, semantic_question
 from segpoint_training.scenes.colours import NAMES as COLOURS
 from segpoint_training.scenes.scene import Instruction, SceneObject
@@ -105,7 +106,8 @@ class QuestionStates:
                 lengths = torch.tensor([len(h) for h in hidden])
                 save_file({"states": torch.cat(hidden), "lengths": lengths}, path.with_suffix(".part"))
                 path.with_suffix(".part").replace(path)
-            parts.append(load_file(path))
+            with reading(path, "delete it, the same command writes it anew"):
+                parts.append(load_file(path))
         lengths = torch.cat([part["lengths"] for part in parts])
         first = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
         return cls(torch.cat([part["states"] for part in parts]), first, {q: i for i, q in enumerate(unique)})

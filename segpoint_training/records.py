@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from segpoint.files import reading
 from segpoint_training.provenance import git_commit
 
 
@@ -36,6 +37,15 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         lines = ",\n".join(json.dumps(without_nan(item), ensure_ascii=False) for item in record["items"])
         text = f'{text[:-2]},\n "items": [\n{lines}\n ]\n}}'
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_record` wrote. Raises SegPointError where the file is anything else."""
+    with reading(path, "it is no result of `segpoint evaluate`; measure it again or delete it"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(record, dict) and {"bundle_sha256", "data"} <= record.keys()):
+            raise ValueError("it names no bundle and no data")
+    return record
 
 
 def describe(record: dict[str, Any]) -> str:

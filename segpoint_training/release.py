@@ -21,11 +21,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segpoint.errors import SegPointError
+from segpoint.files import check_folder, reading
 from segpoint.segmenter import WEIGHTS
 from segpoint_training.checkpoints import averaged_state
 from segpoint_training.config import TrainConfig
 from segpoint_training.markdown import record_markdown
-from segpoint_training.records import describe
+from segpoint_training.records import describe, read_record
 
 _STATISTICS = ("running_mean", "running_var", "kernel_points")  # small, and float16 would cost accuracy
 
@@ -43,8 +44,9 @@ def write_bundle(config: TrainConfig, run: Path, bundle: Path) -> None:
 
 def write_card(run: Path, bundle: Path, figures: Sequence[Path]) -> None:
     """MODEL_CARD.md: what it is, how it was made, how large, how good, and where it fails."""
-    records = [json.loads(path.read_text()) for path in figures]
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    records = [read_record(path) for path in figures]
+    with reading(run / "log.jsonl", "give the folder of a finished run, or take out the line that is torn"):
+        log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     text = _CARD.format(
         sha256=_sha256(bundle / WEIGHTS),
         size=f"{(bundle / WEIGHTS).stat().st_size / 1e6:.1f} MB",
@@ -115,9 +117,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--figures", type=Path, nargs="*", default=[], help="JSON files of `segpoint evaluate`, for the card alone"
     )
     args = parser.parse_args(argv)
-    missing = [str(path) for path in (args.run / "config.yaml", *args.figures) if not path.is_file()]
+    needed = [args.run / "config.yaml", *args.figures, *([args.bundle / WEIGHTS] if args.figures else [])]
+    missing = [str(path) for path in needed if not path.is_file()]
     if missing:
         raise SegPointError(f"not found: {', '.join(missing)}")
+    check_folder(args.bundle)
     if args.figures:
         write_card(args.run, args.bundle, args.figures)
     else:

@@ -16,12 +16,12 @@ from segpoint.errors import SegPointError
 from segpoint_training.baselines import geometric_clusters
 from segpoint_training.labelled import FEWEST_POINTS, LabelledScan, LabelledSet
 from segpoint_training.metrics import SemanticMeasure
+from segpoint_training.scenes.scene import GROUND
 
 if TYPE_CHECKING:
     from segpoint.segmenter import Segmenter
 
 SEMANTIC_REFERENCES = ("all one class", "random class a cluster", "best class a cluster")
-_CARRIER = 1  # id of what carries the scene: the table, in a room the floor
 
 
 @dataclass
@@ -74,6 +74,8 @@ def evaluate_semantic(segmenter: Segmenter, data: LabelledSet) -> SemanticResult
         result.ours.add(predicted[counted], truth[counted], classes)
         for name, labels in _reference_labels(cloud, truth, classes, rng).items():
             result.references[name].add(labels[counted], truth[counted], classes)
+    if len(result.refused) == len(clouds):
+        raise SegPointError(f"none of {len(clouds)} clouds could be segmented; the first: {result.refused[0]}")
     return result
 
 
@@ -103,7 +105,7 @@ def _reference_labels(
     cloud: LabelledScan, truth: np.ndarray, classes: list[str], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """(M,) class per point of each of SEMANTIC_REFERENCES."""
-    carrier = cloud.categories.get(_CARRIER)
+    carrier = cloud.categories.get(GROUND)
     base = np.full(len(truth), classes.index(carrier) if carrier in classes else -1)
     chance, best = base.copy(), base.copy()
     for indices in geometric_clusters(cloud.xyz, cloud.frame, cloud.scale):

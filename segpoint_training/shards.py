@@ -25,6 +25,7 @@ from tqdm import tqdm
 from segpoint.cloud import Cloud, prepare
 from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
+from segpoint.files import reading
 from segpoint_training.config import DataConfig
 from segpoint_training.parallel import in_order
 from segpoint_training.scenes.request import SceneRequest
@@ -140,18 +141,20 @@ def write_shards(
 
 
 def read_shards(paths: Sequence[Path]) -> list[LabelledCloud]:
-    """All clouds of the shards, in order. Raises SegPointError where they were not made from the same."""
+    """All clouds of the shards, in order. Raises SegPointError where one is damaged or of another kind."""
     clouds: list[LabelledCloud] = []
     first: dict[str, Any] | None = None
     for path in paths:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
-            facts = json.loads(file["facts"].tobytes())
-        apart = difference(first or facts["stamp"], facts["stamp"])
+        with reading(path, "delete it, the same command writes it anew"):
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in _ARRAYS}
+                facts = json.loads(file["facts"].tobytes())
+            stamp, held = facts["stamp"], list(_clouds(arrays, facts["scenes"]))
+        apart = difference(first or stamp, stamp)
         if apart:
             raise SegPointError(f"{path} and {paths[0]} are not of one kind ({apart}): delete one kind and generate it")
-        first = facts["stamp"]
-        clouds += _clouds(arrays, facts["scenes"])
+        first = stamp
+        clouds += held
     return clouds
 
 

@@ -121,8 +121,8 @@ def weighted(parts: dict[str, Tensor], stage: StageConfig) -> Tensor:
 
 def run_stage1(
     config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], watch: Watch
-) -> None:
-    """Embed the questions, then fit; the checkpoint stays in ``run/stage1``."""
+) -> bool:
+    """Embed the questions, then fit (see there); the checkpoint stays in ``run/stage1``."""
     with watch.replicas.in_turn():  # the questions are embedded once
         trainer = build_trainer(config, run, train, held_out).to(watch.device)
     trainer.states.device = watch.device
@@ -130,19 +130,8 @@ def run_stage1(
         start = {name: value for name, value in watch.start.items() if name.startswith("trainer.")}
         watch.log(start=dataclasses.asdict(fill({"trainer": trainer}, start)))
     stage = config.stage1
-    batches = Batches(
-        train,
-        config.model,
-        scenes=watch.replicas.share(stage.scenes),
-        questions=stage.questions,
-        points=stage.points,
-        words=(trainer.words.categories, trainer.words.colours),
-        seed=config.seed,
-        count=stage.steps * watch.replicas.count,
-        semantic=stage.semantic,
-        pointing=stage.pointing if trainer.network.place is not None else 0,
-        colourless=stage.colourless,
-    )
+    words = (trainer.words.categories, trainer.words.colours)
+    batches = Batches.of_stage(train, config.model, stage, words, config.seed, watch.replicas)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
         with torch.autocast(watch.device.type, torch.bfloat16):
@@ -157,7 +146,7 @@ def run_stage1(
         {"name": "weights", "params": others, "lr": stage.rate},
         {"name": "gates", "params": gates, "lr": stage.gate_rate},
     ]
-    fit(Stage("stage1", stage, {"trainer": trainer}, groups, loss, look), batches, watch)
+    return fit(Stage("stage1", stage, {"trainer": trainer}, groups, loss, look), batches, watch)
 
 
 def build_trainer(

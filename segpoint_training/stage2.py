@@ -109,8 +109,8 @@ class Trained:
 
 def run_stage2(
     config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], watch: Watch
-) -> None:
-    """Start from stage 1's averaged weights, then fit; the checkpoint stays in ``run/stage2``."""
+) -> bool:
+    """Start from stage 1's averaged weights, then fit (see there); the checkpoint stays in ``run/stage2``."""
     # The base is frozen and may be narrow; LoRA and projections stay float32.
     language = load_language(config.model, "bfloat16")
     trainer = AnswerTrainer(config.model, language, question_states(run, train, held_out, language))
@@ -127,19 +127,7 @@ def run_stage2(
     trainer.to(watch.device)
     trainer.states.device = watch.device
     stage = config.stage2
-    batches = Batches(
-        train,
-        config.model,
-        scenes=watch.replicas.share(stage.scenes),
-        questions=stage.questions,
-        points=stage.points,
-        words=(TRAINED, ()),
-        seed=config.seed + 1,
-        count=stage.steps * watch.replicas.count,
-        semantic=stage.semantic,
-        pointing=stage.pointing if trainer.network.place is not None else 0,
-        colourless=stage.colourless,
-    )
+    batches = Batches.of_stage(train, config.model, stage, (TRAINED, ()), config.seed + 1, watch.replicas)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
         with torch.autocast(watch.device.type, torch.bfloat16):
@@ -164,4 +152,4 @@ def run_stage2(
         {"name": "learnt", "params": learnt, "lr": stage.rate * stage.slower},
     ]
     modules: dict[str, Stateful] = {"network": trainer.network, "language": Trained(language)}
-    fit(Stage("stage2", stage, modules, groups, loss, look), batches, watch)
+    return fit(Stage("stage2", stage, modules, groups, loss, look), batches, watch)

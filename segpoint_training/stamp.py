@@ -15,9 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
+from segpoint.files import reading
 from segpoint_training.config import DataConfig
+from segpoint_training.scenes.assets import asset_categories
 
 FORMAT = 2  # of a shard
 MANIFEST = "manifest.json"
@@ -59,16 +63,30 @@ def check_manifest(folder: Path, stamp: dict[str, Any], *, writes: bool) -> None
     Nothing is mixed by reading alone: unless ``writes``, shards of an older generator are as good as they were.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        write_whole(path, (json.dumps(stamp, indent=1) + "\n").encode())
-        return
-    there = json.loads(path.read_text(encoding="utf-8"))
+    there = _stamp_there(folder)
+    if there is None:
+        there = stamp
     apart = difference({**there, "generator": stamp["generator"]} if not writes else there, stamp)
     if apart:
         raise SegPointError(
             f"{folder} holds shards of another config or generator ({apart}): write to another folder, delete this "
             "one, or go back to what made it"
         )
+    if not path.exists():
+        write_whole(path, (json.dumps(there, indent=1) + "\n").encode())
+
+
+def _stamp_there(folder: Path) -> dict[str, Any] | None:
+    """The stamp of what ``folder`` holds: its manifest's, without one a shard's own; None where it holds neither."""
+    manifest = folder / MANIFEST
+    if manifest.exists():
+        with reading(manifest, "delete it, the same command writes it anew"):
+            return dict(json.loads(manifest.read_text(encoding="utf-8")))
+    shard = min(folder.glob("*-*-*.npz"), default=None)
+    if shard is None:
+        return None
+    with reading(shard, "delete it, the same command writes it anew"), np.load(shard, allow_pickle=False) as file:
+        return json.loads(file["facts"].tobytes())["stamp"]
 
 
 def difference(there: dict[str, Any], here: dict[str, Any], prefix: str = "") -> str:
@@ -95,8 +113,4 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _assets() -> dict[str, dict[str, int]]:
     """Models of each category that are installed here, by split: scenes are drawn from them."""
-    try:
-        from segpoint_training.scenes.assets import asset_categories
-    except ImportError:
-        return {}
     return {split: asset_categories(split) for split in ("train", "test")}

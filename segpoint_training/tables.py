@@ -31,7 +31,7 @@ def print_tables(evaluation: Evaluation, record: dict[str, Any]) -> None:
             highlight=False,
         )
     for told in evaluation.refused:
-        console.print(f"Refused, counted as nothing found: {escape(told)}", highlight=False, soft_wrap=True)
+        console.print(f"Refused, counted as wrong: {escape(told)}", highlight=False, soft_wrap=True)
 
 
 def _print_task(console: Console, task: str, evaluation: Evaluation) -> None:

@@ -6,7 +6,6 @@ written from those files alone, so that a part measured again (``--row rooms``) 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,9 @@ from segpoint_training.labelled import (
     words,
     words_and_clicks,
 )
-from segpoint_training.markdown import record_markdown, with_section
+from segpoint_training.markdown import record_markdown, with_section, worst_markdown
 from segpoint_training.pictures import Worst
-from segpoint_training.records import percent, provenance, write_record
+from segpoint_training.records import percent, provenance, read_record, write_record
 from segpoint_training.semantic import evaluate_semantic
 from segpoint_training.tables import print_semantic, print_tables
 
@@ -135,12 +134,17 @@ def _without_words(item: dict[str, Any]) -> dict[str, Any]:
 def write_targets(folder: Path) -> None:
     """The section between the markers of ``folder``.md (docs/results → docs/results.md), from the folder's JSON."""
     files = {part: folder / f"{part}.json" for part in PARTS}
-    records = {part: json.loads(path.read_text("utf-8")) for part, path in files.items() if path.is_file()}
-    page = folder.with_name(folder.name + ".md")
+    records = {part: read_record(path) for part, path in files.items() if path.is_file()}
+    page = targets_page(folder)
     text = page.read_text("utf-8") if page.is_file() else "# Results\n"
     if BEGIN not in text:
         text = f"{text.rstrip()}\n\n## Targets\n"
     page.write_text(with_section(text, BEGIN, END, targets_markdown(records)), encoding="utf-8")
+
+
+def targets_page(folder: Path) -> Path:
+    """The page of the table of targets whose results are in ``folder``."""
+    return folder.with_name(folder.name + ".md")
 
 
 def targets_markdown(records: dict[str, dict[str, Any]]) -> str:
@@ -159,6 +163,8 @@ def targets_markdown(records: dict[str, dict[str, Any]]) -> str:
     parts = [f"**{part}**\n\n{record_markdown(record)}" for part, record in records.items()]
     made = ["| part | data | clouds | bundle | weights and config | commit |", "|---|---|---:|---|---|---|"]
     made += [_made(part, record) for part, record in records.items()]
+    if "real" in records:  # not their sentences or pictures, which are not ours to publish
+        parts.append(f"The worst answers about real scans, clicks included:\n\n{worst_markdown(records['real'])}")
     note = (
         "n counts samples (one instruction or click about one cloud), for semantic figures classes. References: what "
         "no understanding would score with geometric clusters; for clicks, “random cluster” is the cluster clicked."

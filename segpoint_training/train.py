@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", required=True, metavar="FOLDER", help="where data, checkpoints and the log go")
     parser.add_argument("--bundle", metavar="FOLDER", help="write the finished bundle here")
     parser.add_argument("--only", choices=("data", "stage1", "stage2"), help="do just this part")
-    parser.add_argument("--minutes", type=float, help="stop each stage cleanly after this long; go on another time")
+    parser.add_argument("--minutes", type=float, help="stop after this long in a stage; the same command goes on")
     parser.add_argument("--validate-every", type=int, default=250, metavar="STEPS")
     parser.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda", one of them as in "cuda:1"')
     parser.add_argument(
@@ -72,16 +72,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.only in (None, "stage1"):
         from segpoint_training.stage1 import run_stage1
 
-        run_stage1(config, run, train, held_out, watch)
+        if not run_stage1(config, run, train, held_out, watch):
+            return _stopped()
     if args.only in (None, "stage2"):
         from segpoint_training.stage2 import run_stage2
 
-        run_stage2(config, run, train, held_out, watch)
+        if not run_stage2(config, run, train, held_out, watch):
+            return _stopped()
     if args.bundle:
         from segpoint_training.release import write_bundle
 
         write_bundle(config, run, Path(args.bundle))
     return 0
+
+
+def _stopped() -> int:
+    tqdm.write("stopped; the same command goes on from here")
+    return 1
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -153,8 +160,9 @@ class Stage:
     validate: Callable[[], dict[str, float]]
 
 
-def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
-    """Train a stage to its end, to ``watch.minutes``, or to a SIGTERM; then save. Resumes from its checkpoint."""
+def fit(stage: Stage, batches: Batches, watch: Watch) -> bool:
+    """Train a stage to its end, to ``watch.minutes``, or to a SIGTERM; then save. Resumes from its checkpoint. Whether
+    the end was reached."""
     config, folder, replicas = stage.config, watch.run / stage.name, watch.replicas
     optimizer = torch.optim.AdamW(stage.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
     ema = Ema(flat_state(stage.modules), config.ema)
@@ -200,8 +208,9 @@ def fit(stage: Stage, batches: Batches, watch: Watch) -> None:
     progress.close()
     if replicas.first:
         save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
-        watch.log(stage=stage.name, step=step, done=step == config.steps, validation=_averaged(stage, ema))
+        watch.log(stage=stage.name, step=step, done=step >= config.steps, validation=_averaged(stage, ema))
     replicas.wait()
+    return step >= config.steps
 
 
 def schedule(step: int, config: StageConfig) -> float:

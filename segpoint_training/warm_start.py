@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from segpoint.errors import SegPointError
+from segpoint.files import reading
 from segpoint.segmenter import WEIGHTS
 from segpoint_training.checkpoints import Stateful, averaged_state, flat_state, load_flat
 
@@ -47,8 +48,10 @@ def initial_state(path: str | Path) -> dict[str, Tensor]:
             return state
     if not (folder / WEIGHTS).is_file():
         raise SegPointError(f"nothing to start from at {folder}: give the folder of a run with a stage 1, or a bundle")
+    with reading(folder / WEIGHTS, "get or train the bundle again"):
+        weights = load_file(folder / WEIGHTS)
     state = {}
-    for name, value in load_file(folder / WEIGHTS).items():
+    for name, value in weights.items():
         ours = next(prefix for prefix in _RUN_NAMES if name.startswith(prefix))
         state[_RUN_NAMES[ours] + name.removeprefix(ours)] = value
     return state

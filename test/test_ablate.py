@@ -86,7 +86,7 @@ def test_the_command_trains_resumes_and_reports(tmp_path: Path, monkeypatch: pyt
         calls.append(stage.name)
         if stage.name == "both-0" and calls.count("both-0") == 1:
             watch = dataclasses.replace(watch, minutes=1e-6)  # as a signal would: after one step, with a checkpoint
-        whole(stage, batches, watch)
+        return whole(stage, batches, watch)
 
     monkeypatch.setattr(ablate, "fit", stopped_in_the_last)
     assert ablate.main(command) == 1 and not reported

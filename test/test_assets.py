@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segpoint.errors import SegPointError
-from segpoint_training.scenes import asset_mesh, assets
+from segpoint_training.scenes import asset_fetch, asset_mesh, assets
 from segpoint_training.scenes.asset_catalogue import Asset
 from segpoint_training.scenes.asset_catalogue import assets as catalogue
 from segpoint_training.scenes.asset_fetch import SOURCES, fetch
@@ -184,6 +184,35 @@ def test_installed_model_is_loaded_and_varied(archive, cache, monkeypatch):
     shared = [assets.load_asset("box", 0, "test", np.random.default_rng(seed)) for seed in range(20)]
     factor = np.array([np.ptp(model.mesh.vertices[:, 2]) / 0.1 for model in shared])
     assert (np.abs(factor - 1) > 0.07).all()  # sizes that the split "train" has not
+
+
+def test_a_damaged_model_is_told(archive, cache, monkeypatch):
+    row = asset()
+    monkeypatch.setattr(assets, "assets", lambda: (row,))
+    assets.install_model(row, archive, cache)
+    whole = (cache / row.file).read_bytes()
+    for content in (b"", whole[:100], whole[:-50], b"PK"):
+        (cache / row.file).write_bytes(content)
+        for memory in (assets._present, assets._selected, assets._stored):
+            memory.cache_clear()
+        with pytest.raises(SegPointError, match=f"{row.file} cannot be read.*delete it and run `segpoint assets`"):
+            assets.load_asset("box", 0, "train")
+
+
+def test_damaged_archives_are_told(archive, cache, monkeypatch, tmp_path, capsys):
+    rows = (asset(), asset(id="test#gone", member="m/gone.obj"))
+    monkeypatch.setattr(assets, "assets", lambda: rows)
+    monkeypatch.setattr(asset_fetch, "fetch", lambda source, names, folder: tmp_path)
+    content = archive.fp.getvalue()
+    (tmp_path / "a.sh3f").write_bytes(content[:-40])
+    with pytest.raises(SegPointError, match="a.sh3f cannot be read.*delete it and run `segpoint assets` again"):
+        assets.main([])
+    (tmp_path / "a.sh3f").write_bytes(content.replace(b"f 8/1 7/2", b"f 8/1 7/1"))  # another checksum
+    assert assets.main([]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "left out test#slab: m/slab.obj of a.sh3f cannot be read (Bad CRC-32" in told[0]
+    assert "left out test#gone: m/gone.obj of a.sh3f cannot be read" in told[1]
+    assert told[2].startswith("0 models")
 
 
 def test_missing_models_are_told(cache):

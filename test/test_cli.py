@@ -129,6 +129,21 @@ def test_wrong_usage(words: tuple[str, ...], capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err.startswith("usage: segpoint")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("pick", "up", "the", "mug"), "in quotes if it has several words; left over: up the mug"),
+        (("mug", "--click", "0", "0", "0.9"), "numbers with commas"),
+        (("mug", "--click", "0 0 0.9"), "numbers with commas"),
+        (("mug", "--box=0,0,0,1,1,1", "--box=1,1,1,2,2,2"), "--box may be given only once"),
+    ],
+)
+def test_wrong_usage_says_what_is_right(words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["segment", "a.pcd", *words])
+    assert told in capsys.readouterr().err
+
+
 def test_bad_input_as_a_process() -> None:
     done = start("segment", "nowhere.pcd", "the mug")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
@@ -205,8 +220,21 @@ def test_results_that_cannot_be_written(
     words = ("segment", cloud, "the mug", option)
     assert "does not exist" in refused(*words, str(tmp_path / "none" / name))
     assert "suffix" in refused(*words, str(tmp_path / "result.xyz"))
+    assert "suffix" in refused(*words, "")
     (tmp_path / name).mkdir()
     assert "folder" in refused(*words, str(tmp_path / name))
+
+
+def test_the_input_is_not_overwritten(refused: Callable[..., str], tmp_path: Path) -> None:
+    """Its label is the truth where it has one, ours would replace it."""
+    path, link = tmp_path / "a.pcd", tmp_path / "link.pcd"
+    write_points(path, np.ones((50, 3)), fields={"label": np.ones(50, np.uint32)})
+    link.symlink_to(path)
+    before = path.read_bytes()
+    for target in (path, link, tmp_path / "x" / ".." / "a.pcd"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        assert "is the input" in refused("segment", str(path), "mug", "--out", str(target), "--bundle", "nowhere")
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("instruction", ["", " \n\t"])

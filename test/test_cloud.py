@@ -113,6 +113,23 @@ def test_bad_points_are_one_clear_error(xyz, message):
         prepare(xyz, None, "optical", CONFIG)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("frame", ["optical", "body", "map"])
+@pytest.mark.parametrize(
+    ("scale", "shift", "message"),
+    [
+        (1, [500_000, 5_400_000, 300], r"at \(50000\d\.?\d*, 540000\d.*subtract an origin"),
+        (5000, 0, "millimetres"),
+        (1e30, 0, "no coordinates in metres"),
+        (1e300, 0, "finite"),
+    ],
+)
+def test_coordinates_of_another_kind_are_told_with_the_remedy(frame, scale, shift, message):
+    xyz = np.random.default_rng(0).uniform(0.5, 1, (1000, 3)) * scale + shift
+    with pytest.raises(SegPointError, match=message):
+        prepare(xyz, None, frame, CONFIG)
+
+
 def test_bad_colour_and_frame():
     xyz = np.random.default_rng(0).uniform(0.5, 1, (1000, 3))
     with pytest.raises(SegPointError, match="uint8"):
@@ -121,10 +138,12 @@ def test_bad_colour_and_frame():
         prepare(xyz, None, "camera", CONFIG)
 
 
+@pytest.mark.filterwarnings("error")
 def test_infinite_and_huge_values_are_left_out():
     xyz = np.random.default_rng(0).uniform(0.5, 1, (1000, 3))
     xyz[:10] = np.inf
-    xyz[10:20] = 1e30
+    xyz[10:15] = 1e30
+    xyz[15:20] = 1e300
     cloud = prepare(xyz, None, "optical", CONFIG)
     assert (cloud.voxel_of[:20] == -1).all() and (cloud.voxel_of[20:] >= 0).all()
 

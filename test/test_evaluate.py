@@ -24,7 +24,7 @@ from segpoint_training.labelled import (
     words_and_clicks,
 )
 from segpoint_training.pictures import Worst
-from segpoint_training.records import without_nan
+from segpoint_training.records import without_nan, write_record
 from segpoint_training.scenes.scene import Instruction, Scene, SceneObject
 from segpoint_training.tables import print_tables
 
@@ -159,16 +159,49 @@ def test_colour_is_compared_on_the_same_questions(folder):
     assert result.to_dict()["colour"] == loss
 
 
-def test_what_cannot_be_answered_is_noted_and_counts_as_nothing_found(folder):
-    class Refusing(LeftBoxSegmenter):
-        def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
-            if "the boxes" in instructions:
-                raise SegPointError("no boxes today")
-            return super().segment_many(xyz, instructions, rgb, frame, places)
+class Refusing(LeftBoxSegmenter):
+    """Refuses what it is told to."""
 
-    result = evaluate(Refusing(), folder_set(folder, 1))
-    assert [item["outcome"] for item in result.items] == ["right", "nothing found", "wrong object", "right"]
-    assert result.refused == ["one.pcd, the boxes: no boxes today"]
+    def __init__(self, *refused):
+        super().__init__()
+        self.refused = set(refused)
+
+    def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
+        if self.refused & set(instructions):
+            raise SegPointError("not today")
+        return super().segment_many(xyz, instructions, rgb, frame, places)
+
+
+def test_what_is_refused_is_noted_and_counts_as_wrong(folder):
+    result = evaluate(Refusing("the boxes", "the mug"), folder_set(folder, 1), watch := Worst())
+    assert [item["outcome"] for item in result.items] == ["right", "refused", "wrong object", "refused"]
+    assert [item["iou"] for item in result.items] == [1.0, 0.0, 0.0, 0.0]
+    record = result.to_dict()
+    assert record["measures"]["zero-target"]["miou"] == 0.0, "what is not answered is not rightly left unmarked"
+    assert record["outcomes"] == {"right": 1, "wrong object": 1, "refused": 2}
+    assert result.refused == ["one.pcd, the boxes: not today", "one.pcd, the mug: not today"]
+    assert len(watch.kept) == 2
+
+
+def test_nothing_answered_is_no_result(folder):
+    said = ["the left box", "the boxes", "the table", "the mug"]
+    with pytest.raises(SegPointError, match="none of 4 questions could be answered; the first: one.pcd, .*not today"):
+        evaluate(Refusing(*said), folder_set(folder, 1))
+    rows = json.loads((folder / "instructions.json").read_text())
+    (folder / "instructions.json").write_text(json.dumps([row for row in rows if row["kind"] == "spatial"]))
+    with pytest.raises(SegPointError, match="nothing to ask"):
+        evaluate(LeftBoxSegmenter(), folder_set(folder).asked(category_words, without_colour))
+
+
+def test_results_are_written_over_results_only(tmp_path, folder):
+    taken = (folder / "instructions.json").read_bytes()
+    with pytest.raises(SegPointError, match="instructions.json.*no result"):
+        Request(str(folder), json=str(folder / "instructions.json"))
+    assert (folder / "instructions.json").read_bytes() == taken
+    write_record(folder / "r.json", {"bundle_sha256": "ab", "data": "x"})
+    (folder / "empty.json").touch()
+    for name in ("r.json", "empty.json", "new/r.json"):
+        Request(str(folder), json=str(folder / name))
 
 
 def test_worst_are_the_worst_from_as_many_clouds_as_possible():
@@ -292,7 +325,8 @@ def test_kinds_are_printed_as_they_are(folder, capsys):
         ["--pictures", "setup.cfg"], ["--semantic", "--pictures", "there"], [".", "--semantic"],
         [".", "--split", "open"], ["--all", "--json-folder", "setup.cfg"], ["--all", "--scenes", "0"],
         ["--sensor", "map"], ["--frame", "body"], ["--all", "--click"], ["--row", "rooms", "--json", "a.json"],
-        ["--row", "real", "--real", "nowhere"],
+        ["--row", "real", "--real", "nowhere"], [".", "--seed", "5"], ["--json", "x" * 300], ["--pictures", "x" * 300],
+        ["--all", "--json-folder", "x" * 300], ["--all", "--json-folder", "/proc/new"],
     ],
 )  # fmt: skip
 def test_bad_targets_are_told_before_the_work(tmp_path, monkeypatch, words):
@@ -370,6 +404,7 @@ def test_rows_say_their_frame_and_place(folder):
         ({"place": "line"}, "'place' must be"),
         ({"place": "click", "target_labels": []}, "'place' must be"),
         ({"target_labels": [20]}, "means object 20"),
+        ({"target_labels": [0]}, "means object 0"),  # it has points, none of them with coordinates
     ],
 )
 def test_rows_that_cannot_be_meant(folder, change, message):

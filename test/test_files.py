@@ -1,12 +1,13 @@
 """Point files: every format there and back, files of other programs, damaged files, real scans."""
 
 import struct
+import zipfile
 
 import numpy as np
 import pytest
 
 from segpoint.errors import SegPointError
-from segpoint.files import check_folder, check_target, read_points, write_points
+from segpoint.files import check_folder, check_target, read_points, reading, write_points
 
 WIDTH, HEIGHT = 8, 5
 
@@ -357,11 +358,23 @@ def test_targets_are_checked_without_writing(tmp_path, monkeypatch):
                          (check_folder, tmp_path / "file"), (check_folder, tmp_path / "file" / "in")]:  # fmt: skip
         with pytest.raises(SegPointError):
             refuse(path)
+    long = "x" * 300
+    for refuse, path in [(check_target, tmp_path / long), (check_folder, tmp_path / "new" / long / "in"),
+                         (check_folder, tmp_path / long), (check_folder, "/proc/new")]:  # fmt: skip
+        with pytest.raises(SegPointError, match="write elsewhere"):
+            refuse(path)
     monkeypatch.setattr("os.access", lambda *_: False)
-    for refuse in (check_target, check_folder):
-        with pytest.raises(SegPointError, match="permissions"):
-            refuse(tmp_path / "a")
+    with pytest.raises(SegPointError, match="overwritten"):
+        check_target(tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("error", [EOFError(), KeyError("xyz"), zipfile.BadZipFile("not a zip file"), OSError("gone")])
+def test_whatever_reading_raises_is_one_error(error):
+    with pytest.raises(SegPointError, match=r"^a.npz cannot be read \(.+\): delete it$"), reading("a.npz", "delete it"):
+        raise error
+    with pytest.raises(SegPointError, match="^no points$"), reading("a.npz", "delete it"):
+        raise SegPointError("no points")
 
 
 def test_real_scans(shared, tmp_path):

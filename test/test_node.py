@@ -320,4 +320,5 @@ def test_frame_of() -> None:
     assert frame_of("base_link", "auto") == "body"
     assert frame_of("camera_color_optical_frame", "body") == "body"
     assert frame_of("camera_color_optical_frame", "map") == "map"
-    assert frame_of("map", "auto") == "body"  # the name alone does not say that there was no sensor
+    # whatever stands in the map's axes has lost the sensor's
+    assert [frame_of(name, "auto") for name in ("map", "robot1/map", "map_base")] == ["map", "map", "body"]

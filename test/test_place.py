@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -78,6 +80,7 @@ def test_clicks_and_a_box_together(scene, cloud, inputs):
         (np.zeros((9, 3)), None, "1 to 8"),
         (None, [1, 2, 3], "lowest"),
         (None, [0, 0, 0, 1, 1, 0], "lowest"),
+        ([[0.5, 0.5, 0.5], [2, 0.5, 0.5]], [0, 0, 0, 1, 1, 1], r"click \[2.0, 0.5, 0.5\] lies outside"),
     ],
 )
 def test_bad_places_are_one_clear_error(clicks, box, message):
@@ -85,11 +88,21 @@ def test_bad_places_are_one_clear_error(clicks, box, message):
         Place(clicks, box)
 
 
-def test_pointing_into_the_void_says_how_far_off(scene, cloud, inputs):
-    with pytest.raises(SegPointError, match="m away"):
-        find_places(Place(clicks=[5.0, 5, 5]), scene.xyz, cloud, inputs, CONFIG)
-    with pytest.raises(SegPointError, match="holds no point"):
-        find_places(Place(box=[5.0, 5, 5, 6, 6, 6]), scene.xyz, cloud, inputs, CONFIG)
+def test_pointing_into_the_void_says_where_the_cloud_is(scene, cloud, inputs):
+    """What the message calls the nearest point can be clicked."""
+    for place, complaint in (
+        (Place(clicks=[5.0, 5, 5]), "nothing of the cloud is at the click [5, 5, 5]"),
+        (Place(clicks=[1e300, 5, 5]), "nothing of the cloud is at the click [1e+300, 5, 5]"),
+        (Place(box=[5.0, 5, 5, 6, 6, 6]), "the box [5, 5, 5, 6, 6, 6] holds no point"),
+    ):
+        with pytest.raises(SegPointError) as caught:
+            find_places(place, scene.xyz, cloud, inputs, CONFIG)
+        told = str(caught.value)
+        assert complaint in told and "(optical)" in told
+        nearest, low, high = (json.loads(text) for text in re.findall(r"\[[^]]*\]", told)[1:])
+        find_places(Place(clicks=nearest), scene.xyz, cloud, inputs, CONFIG)
+        usable = scene.xyz[cloud.voxel_of >= 0]
+        assert np.allclose(low, usable.min(axis=0), atol=1e-3) and np.allclose(high, usable.max(axis=0), atol=1e-3)
 
 
 def test_the_encoder_tells_places_apart_and_starts_neutral_for_the_llm(inputs):

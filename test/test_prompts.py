@@ -94,6 +94,18 @@ def test_without_a_tokenizer_words_are_counted():
         prompts.check_instruction("the " * 2500, 64)
 
 
+def test_what_is_surely_too_long_never_reaches_the_tokenizer():
+    """A tokenizer takes its time over it and complains by itself."""
+
+    def never(text: str) -> int:
+        raise AssertionError(f"asked about {len(text)} characters")
+
+    for text in ("the " * 65, "a" * 10_000, "拿" * 10_000):
+        with pytest.raises(SegPointError, match="at most 64 tokens"):
+            prompts.check_instruction(text, 64, never)
+    assert prompts.check_instruction("a" * 1000, 64, words) == "a" * 1000
+
+
 def test_a_non_string_is_refused():
     with pytest.raises(SegPointError, match="got bytes"):
         prompts.check_instruction(b"mug", 10)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from segpoint.errors import SegPointError
 from segpoint.files import read_points
 from segpoint_training.labelled import folder_set, generated_set
 from segpoint_training.scenes import generate
-from segpoint_training.scenes.folder import write_folder
+from segpoint_training.scenes.folder import JOURNAL, write_folder
 from segpoint_training.scenes.request import SceneRequest
 from segpoint_training.scenes.scene import Instruction, Scene, SceneObject
 from segpoint_training.scenes.sheet import draw_scene
@@ -32,7 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_files(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["instructions.json", "test_900010.pcd", "test_900011.pcd"]
+    files = ["generated.jsonl", "instructions.json", "test_900010.pcd", "test_900011.pcd"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     cloud = read_points(folder / "test_900010.pcd")
     assert (cloud.width, cloud.height) == (640, 480)
     assert set(np.unique(cloud.label % 10)) <= {0, 1}  # objects at multiples of ten, the table at 1
@@ -119,11 +120,14 @@ def test_an_interrupted_folder_goes_on(lidar: Scene, tmp_path: Path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         write_folder(tmp_path / "part", requests, workers=1)
     assert not (tmp_path / "part" / "instructions.json").exists()
-    with pytest.raises(SegPointError, match="half-written by another command"):
+    with pytest.raises(SegPointError, match="of another command"):
         write_folder(tmp_path / "part", requests[:2], workers=1)
+    with (tmp_path / "part" / JOURNAL).open("ab") as journal:
+        journal.write(b'\n["test_000002", [{"fi\xff')  # torn
     write_folder(tmp_path / "part", requests, workers=1)
     assert made == [0, 1, 2, 2, 3]
-    whole, part = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("whole", "part"))
+    whole, part = (contents(tmp_path / name) for name in ("whole", "part"))
+    del whole[JOURNAL], part[JOURNAL]  # torn in one of them
     assert whole == part
 
 
@@ -131,6 +135,65 @@ def test_preview_alone_writes_nothing_else(lidar: Scene, tmp_path: Path) -> None
     words = ["--preview", str(tmp_path / "new" / "a.png"), "--scenes", "3", "--scale", "mix", "--workers", "1"]
     assert main(["generate", *words]) == 0
     assert [path.name for path in tmp_path.rglob("*")] == ["new", "a.png"]
+
+
+def test_the_same_command_makes_only_what_is_gone(lidar: Scene, tmp_path: Path) -> None:
+    requests = [SceneRequest(seed, "test") for seed in range(3)]
+    assert write_folder(tmp_path, requests, workers=1) == 6
+    before = contents(tmp_path)
+    (tmp_path / "test_000001.pcd").unlink()
+    (tmp_path / "instructions.json").unlink()
+    assert write_folder(tmp_path, requests, workers=1) == 6
+    after = contents(tmp_path)
+    assert after.pop("generated.jsonl").startswith(before.pop("generated.jsonl")) and after == before
+    (tmp_path / "instructions.json").write_text("corrected by hand")
+    assert write_folder(tmp_path, requests, workers=1) == 6
+    assert (tmp_path / "instructions.json").read_text() == "corrected by hand"
+
+
+def test_another_command_changes_nothing(lidar: Scene, tmp_path: Path) -> None:
+    write_folder(tmp_path, [SceneRequest(3, "test")], workers=1)
+    before = contents(tmp_path)
+    for other in (SceneRequest(3, "test", sensor="stereo"), SceneRequest(4, "test"), SceneRequest(3, "open")):
+        with pytest.raises(SegPointError, match="another command"):
+            write_folder(tmp_path, [other], workers=1)
+    assert contents(tmp_path) == before
+    (tmp_path / "generated.jsonl").write_bytes(b"\xff\x00")
+    with pytest.raises(SegPointError, match="another command"):
+        write_folder(tmp_path, [SceneRequest(3, "test")], workers=1)
+
+
+@pytest.mark.parametrize("name", ["instructions.json", "test_000003.pcd"])
+def test_what_somebody_else_put_there_stays(lidar: Scene, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(SegPointError, match=f"{name} is there already"):
+        write_folder(tmp_path, [SceneRequest(3, "test")], workers=1)
+    assert contents(tmp_path) == {name: b"mine"}
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(SegPointError, match=name):
+        write_folder(tmp_path, [SceneRequest(3, "test")], workers=1)
+
+
+def test_two_at_once_lose_nothing(lidar: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second call runs from begin to end while the first one is at its second scene."""
+    requests = [SceneRequest(seed, "test") for seed in range(3)]
+
+    def scene(seed: int, *more: object) -> Scene:
+        if seed == 1:
+            monkeypatch.setattr(generate, "generate_scene", lambda seed, *more: replace(lidar, seed=seed))
+            assert write_folder(tmp_path, requests, workers=1) == 6
+        return replace(lidar, seed=seed)
+
+    monkeypatch.setattr(generate, "generate_scene", scene)
+    assert write_folder(tmp_path, requests, workers=1) == 6
+    assert len(json.loads((tmp_path / "instructions.json").read_text())) == 6
+    kept = contents(tmp_path)
+    assert write_folder(tmp_path, requests, workers=1) == 6 and contents(tmp_path) == kept
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +220,9 @@ def test_impossible_numbers_are_refused(words: list[str], tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("words", [["--out", "file"], ["--out", "new", "--preview", "a.jpg"],
-                                   ["--out", "new", "--preview", "file/a.png"]])  # fmt: skip
+                                   ["--out", "new", "--preview", "file/a.png"], ["--out", "x" * 300],
+                                   ["--out", "new", "--preview", "x" * 300 + ".png"], ["--out", "/proc/new"],
+                                   ["--shards", "x" * 300, "--config", "c.yaml"]])  # fmt: skip
 def test_bad_targets_are_told_first(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()

@@ -12,13 +12,15 @@ import torch
 from safetensors.torch import save_file
 
 from segpoint import backbone
+from segpoint.cloud import prepare
 from segpoint.config import BundleConfig, CloudConfig, GfpConfig, ReaderConfig
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance
-from segpoint.network.language import load_language
+from segpoint.network.inputs import collate
+from segpoint.network.language import Answer, load_language
 from segpoint.network.segpoint import SegPoint
-from segpoint.prompts import NO_MASK, Place
-from segpoint.segmenter import WEIGHTS, Segmenter, _strong
+from segpoint.prompts import NO_MASK, Place, semantic_question
+from segpoint.segmenter import WEIGHTS, Segmenter, Stopwatch, _strong
 from segpoint_training.scenes.generate import generate_scene
 
 CONFIG = BundleConfig(
@@ -137,11 +139,14 @@ def test_each_instruction_has_its_own_place(segmenter, scene, thing):
     [
         ({"clicks": [5.0, 5, 5]}, "m away"),
         ({"clicks": np.empty((0, 3))}, "1 to 8"),
+        ({"clicks": [1e30, 0, 1]}, "m away"),
+        ({"clicks": [1e300, 0, 1]}, "m away"),
         ({"clicks": [np.nan, 0, 1]}, "finite"),
         ({"box": [5.0, 5, 5, 6, 6, 6]}, "holds no point"),
         ({"box": [0.1, 0, 0, 0, 1, 1]}, "lowest"),
     ],
 )
+@pytest.mark.filterwarnings("error:overflow")
 def test_places_that_cannot_be_meant(segmenter, scene, where, message):
     with pytest.raises(SegPointError, match=message):
         segmenter.segment(scene.xyz, "this", scene.rgb, **where)
@@ -196,6 +201,51 @@ def test_semantic_gives_a_class_or_none(segmenter, scene):
             segmenter.semantic(scene.xyz, classes)
 
 
+@pytest.fixture
+def embedded(segmenter, monkeypatch) -> list[list[str]]:
+    """The questions of each call of the frozen LLM from here on; nothing is known yet, and no answer takes long."""
+    calls: list[list[str]] = []
+    nothing = Answer(NO_MASK, [], torch.empty(0, 1), torch.empty(0, 1), 0.0)
+    monkeypatch.setattr(segmenter.language, "answer", lambda *a: nothing)
+    embed = segmenter.language.text_hidden
+    monkeypatch.setattr(segmenter, "_known_words", {})
+    monkeypatch.setattr(segmenter.language, "text_hidden", lambda q, *a: calls.append(list(q)) or embed(q, *a))
+    return calls
+
+
+def test_many_classes_are_embedded_together_and_once(segmenter, scene, embedded, monkeypatch):
+    monkeypatch.setattr("segpoint.segmenter.WORDS_KEPT", 2)
+    classes = ["mug", "table", "red box", "bowl"]
+    segmenter.semantic(scene.xyz, classes, rgb=scene.rgb)
+    assert [len(call) for call in embedded] == [4]
+    segmenter.semantic(scene.xyz, classes, rgb=scene.rgb)
+    assert len(embedded) == 1, "a list longer than what is kept does not embed itself anew for each cloud"
+    segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
+    assert len(segmenter._known_words) == 2
+
+
+def test_a_class_given_twice_is_asked_once(segmenter, scene, monkeypatch):
+    asked = []
+    answer = segmenter.language.answer
+    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, *a: asked.append(q) or answer(p, q, *a))
+    label = segmenter.semantic(scene.xyz, ["mug", "mug", " mug"], rgb=scene.rgb)
+    assert len(asked) == 1 and set(np.unique(label)) <= {-1, 0}
+
+
+def test_what_the_reader_said_of_many_classes_is_what_it_says_of_each(segmenter, scene, monkeypatch):
+    monkeypatch.setattr("segpoint.segmenter._JUDGED_AT_ONCE", 2)
+    monkeypatch.setattr(segmenter, "config", replace(CONFIG, presence_weight=1.0))
+    encoded = segmenter.encode(collate([prepare(scene.xyz, scene.rgb, "optical", CONFIG.cloud)], CONFIG), Stopwatch())
+    questions = [semantic_question(name) for name in ("mug", "a rather small red box of tea", "table")]
+    for question, presence in segmenter._possible(encoded, questions).items():
+        assert segmenter.read(encoded, question, Stopwatch()).presence == pytest.approx(presence, abs=1e-4)
+
+
+def test_many_instructions_are_embedded_together(segmenter, scene, embedded):
+    segmenter.segment_many(scene.xyz, ["the mug", "the bowl", "the mug"], rgb=scene.rgb)
+    assert [len(call) for call in embedded] == [2]
+
+
 def test_one_sentence_is_not_a_list_of_letters(segmenter, scene):
     for instructions in ("mug", None):
         with pytest.raises(SegPointError, match="list of instructions"):
@@ -219,10 +269,15 @@ def test_text_cannot_smuggle_in_special_tokens(segmenter, scene):
         assert segmenter.segment(scene.xyz, text, rgb=scene.rgb).mask.shape == (len(scene.xyz),)
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "empty"), ("  \n", "empty"), ("mug " * 2500, "tokens")])
-def test_bad_instructions(segmenter, scene, text, message):
-    with pytest.raises(SegPointError, match=message):
-        segmenter.segment(scene.xyz, text)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "empty"), ("  \n", "empty"), ("mug " * 60, "tokens"), ("mug " * 9000, "tokens"), ("a" * 40_000, "tokens")],
+)
+def test_bad_instructions(segmenter, scene, text, message, capfd):
+    for ask in (lambda: segmenter.segment(scene.xyz, text), lambda: segmenter.semantic(scene.xyz, ["mug", text])):
+        with pytest.raises(SegPointError, match=message):
+            ask()
+    assert capfd.readouterr().err == "", "no library complains beside us"
 
 
 def test_no_colour_and_float64_and_three_points(segmenter, scene):

@@ -15,7 +15,7 @@ from segpoint.network.attention import attend
 from segpoint.network.gfp import AttentivePropagation, interpolate
 from segpoint.network.inputs import collate
 from segpoint.network.place import BOX, CLICK, Places
-from segpoint.network.reader import MaskReader
+from segpoint.network.reader import MaskReader, Presence
 from segpoint.network.segpoint import SegPoint
 
 WIDTH = 24  # of a small language model
@@ -177,6 +177,24 @@ def test_questions_do_not_see_each_other_and_padding_words_do_not_count():
     padded = torch.cat([words, torch.full((1, 3, 2, WIDTH), 9.0)], dim=2)
     longer = torch.cat([mask, torch.zeros(1, 3, 2) > 0], dim=2)
     assert torch.allclose(reader(seg, padded, longer, scene, where, valid)[0], together, atol=1e-6)
+
+
+def test_presence_looks_at_the_mask_but_neither_at_padding_nor_back():
+    torch.manual_seed(0)
+    presence = Presence(16).eval()
+    read, dense, valid = torch.randn(1, 2, 16), torch.randn(1, 7, 16), torch.ones(1, 7) > 0
+    logits = torch.randn(1, 2, 7, requires_grad=True)
+    said = presence(read, logits, dense, valid)
+    assert said.shape == (1, 2)
+    said.sum().backward()
+    assert logits.grad is None  # no mask learns to look convincing
+    padded = [torch.cat([t, torch.full_like(t[..., :2, :], 9.0)], dim=-2) for t in (logits.mT, dense)]
+    longer = torch.cat([valid, torch.zeros(1, 2) > 0], dim=1)
+    assert torch.allclose(presence(read, padded[0].mT, padded[1], longer), said, atol=1e-6)
+    other = logits.detach().flip(2)
+    assert not torch.allclose(presence(read, other, dense, valid), said, atol=1e-3)
+    nothing = presence(read, logits, dense, torch.zeros(1, 7) > 0)
+    assert nothing.isfinite().all()
 
 
 def test_a_place_reaches_its_own_question_and_padding_places_do_not_count(inputs):

@@ -149,6 +149,36 @@ def test_another_generator_adds_nothing_to_shards_but_reads_them(tmp_path: Path,
         write_shards(tmp_path, "train", replace(DATA, train_scenes=8), CLOUD, per_shard=2, workers=1)
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00", b"null"])
+def test_a_damaged_manifest_is_told(tmp_path: Path, known: Scene, content: bytes) -> None:
+    write_shards(tmp_path, "train", DATA, CLOUD, workers=1)
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(SegPointError, match="delete"):
+        write_shards(tmp_path, "train", DATA, CLOUD, workers=1)
+
+
+def test_without_a_manifest_the_shards_say_what_they_are(tmp_path: Path, known: Scene) -> None:
+    (path,) = write_shards(tmp_path, "train", DATA, CLOUD, workers=1)
+    manifest = (tmp_path / "manifest.json").read_bytes()
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(SegPointError, match="data.width is 160 there and 320 here"):
+        write_shards(tmp_path, "test", replace(DATA, width=320), CLOUD, workers=1)
+    assert write_shards(tmp_path, "train", DATA, CLOUD, workers=1) == [path]
+    assert (tmp_path / "manifest.json").read_bytes() == manifest
+    (tmp_path / "manifest.json").unlink()
+    path.write_bytes(b"")
+    with pytest.raises(SegPointError, match=f"{path.name} cannot be read.*delete it"):
+        write_shards(tmp_path, "train", DATA, CLOUD, workers=1)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 2000, -200])
+def test_a_damaged_shard_is_told(tmp_path: Path, known: Scene, kept: int) -> None:
+    paths = write_shards(tmp_path, "train", DATA, CLOUD, workers=1)
+    paths[0].write_bytes(paths[0].read_bytes()[:kept])
+    with pytest.raises(SegPointError, match=f"{paths[0].name} cannot be read.*delete it"):
+        read_shards(paths)
+
+
 def test_shards_copied_together_from_two_configs_are_refused(tmp_path: Path, known: Scene) -> None:
     one = write_shards(tmp_path / "one", "train", DATA, CLOUD, workers=1)
     other = write_shards(tmp_path / "other", "train", replace(DATA, width=80), CLOUD, workers=1)

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from segpoint.errors import SegPointError
+from segpoint_training import release
 from segpoint_training.records import without_nan, write_record
 from segpoint_training.release import _figures
 from segpoint_training.targets import BEGIN, END, PARTS, TARGETS, read_figure, targets_markdown, write_targets
@@ -46,6 +48,24 @@ def test_every_target_is_a_row_reached_or_not():
     assert rows["real, with target: mIoU"] == ["–", "not measured", "≥ 55", "", ""]
 
 
+def test_the_worst_answers_about_real_scans_are_told_without_their_sentences():
+    items = [
+        {
+            "cloud": f"{i}.pcd",
+            "kind": "category",
+            "iou": i / 10,
+            "true_points": 1200,
+            "points": i,
+            "outcome": "too much",
+        }
+        for i in (3, 1, 2)
+    ]
+    lines = targets_markdown(without_nan({"real": {**TABLES, "items": items}})).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("| cloud |"))
+    assert lines[first + 2] == "| 1.pcd | category | 0.10 | 1,200 | 1 | too much |"
+    assert [line.split(".")[0] for line in lines[first + 2 : first + 5]] == ["| 1", "| 2", "| 3"]
+
+
 def test_figures_come_from_their_own_task():
     by_what = {target.what: target for target in TARGETS}
     click = read_figure(TABLES, by_what["one click, generated tables: mIoU"])
@@ -75,6 +95,30 @@ def test_a_model_card_says_the_same_of_words_and_classes():
     )
     assert "| with target | 20 | 66.0 | 90.0 | 80.0 | 30.0 |" in words and "| kinect, with target | 20 | 66.0" in words
     assert ", 3 clouds" in classes and "table 80.0, mug 40.0" in classes
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"data": "x"}'])
+def test_a_damaged_result_is_told(tmp_path, content):
+    (tmp_path / "tables.json").write_text(content)
+    with pytest.raises(SegPointError, match="tables.json cannot be read .*delete it"):
+        write_targets(tmp_path)
+
+
+def test_a_card_needs_whole_files(tmp_path):
+    words = [str(tmp_path), str(tmp_path / "bundle"), "--figures", str(tmp_path / "r.json")]
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(SegPointError, match="not found: .*r.json, .*model.safetensors"):
+        release.main(words)
+    (tmp_path / "bundle" / "model.safetensors").touch()
+    write_record(tmp_path / "r.json", TABLES)
+    for log in ("", '{"step": 3}\n{"ste'):
+        (tmp_path / "log.jsonl").write_text(log) if log else None
+        with pytest.raises(SegPointError, match="log.jsonl cannot be read"):
+            release.main(words)
+    (tmp_path / "r.json").write_text("{}")
+    with pytest.raises(SegPointError, match="r.json cannot be read .*delete it"):
+        release.main(words)
 
 
 @pytest.mark.parametrize("given", [None, "# Results\n\nan ablation\n"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from segpoint.network.language import point_projection
 from segpoint_training.augment import augment, drop_points
 from segpoint_training.batches import Batches, sample_rows, target_table
 from segpoint_training.calibrate import answered
-from segpoint_training.checkpoints import Ema, flat_state, load_checkpoint, save_checkpoint
-from segpoint_training.config import DataConfig, StageConfig, TrainConfig
+from segpoint_training.checkpoints import Ema, averaged_state, flat_state, load_checkpoint, save_checkpoint
+from segpoint_training.config import DataConfig, SensorShares, StageConfig, TrainConfig
 from segpoint_training.losses import bce_loss, dice_loss, instance_loss, object_loss, word_loss
 from segpoint_training.questions import QuestionStates
 from segpoint_training.scenes.categories import TRAINED
@@ -159,6 +161,65 @@ def test_training_config(tmp_path: Path, repository: Path):
         TrainConfig.load(tmp_path / "bad.yaml")
     with pytest.raises(SegPointError, match="no training config"):
         TrainConfig.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{3: 4, seed: 1}", "called 3"),
+        ("data: {1: 2, x: 3}", "a.yaml.data has a setting called 1"),
+        ("seed: 2026-11-22", "seed must be int"),
+        ("seed: 2026-13-45", "a.yaml cannot be read"),
+        ("stage1: &a {b: *a}", "a.yaml cannot be read"),
+        ("seed: -1", "config.seed must be"),
+        ("model: {presence_weight: .nan}", "model.presence_weight must be a finite"),
+        ("data: {table_sensors: {kinect: .inf}}", "table_sensors.kinect must be a finite"),
+        ("data: {workers: -3}", "data.workers must be"),
+        ("data: {train_scenes: 0}", "data.train_scenes must be"),
+        *((f"stage2: {{steps: 1, {setting}}}", "must be a finite number") for setting in (
+            "rate: .nan", "rate: -0.1", "points: 0", "scenes: 0", "warmup: -1", "ema: 1.5", "bce: .inf", "semantic: -1"
+        )),
+        ("stage2: {steps: -1}", "stage.steps must be"),
+        (f"stage2: {{steps: 1{400 * '0'}}}", "stage.steps must be"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_one_error(tmp_path: Path, text: str, told: str):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(SegPointError, match=told):
+        TrainConfig.load(tmp_path / "a.yaml")
+
+
+def test_no_setting_is_not_a_number():
+    for values in ({"rate": math.nan}, {"ema": math.inf}, {"clip": -1.0}):
+        with pytest.raises(SegPointError, match="stage"):
+            StageConfig(steps=1, **values)
+    with pytest.raises(SegPointError, match="kinect"):
+        SensorShares(kinect=math.nan)
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, name: str):
+    module = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW([{"name": "all", "params": list(module.parameters())}])
+    ema = Ema(flat_state({"m": module}), 0.9)
+    save_checkpoint(tmp_path, {"m": module}, ema, optimizer, {"step": 3})
+    with pytest.raises(SegPointError, match="go back to the config"):
+        load_checkpoint(tmp_path, {"m": torch.nn.Linear(3, 2)}, ema, optimizer)
+    (tmp_path / name).write_bytes(b"{")
+    with pytest.raises(SegPointError, match="begin this stage anew"):
+        load_checkpoint(tmp_path, {"m": module}, ema, optimizer)
+    if name == "state.safetensors":
+        with pytest.raises(SegPointError, match="train that stage again"):
+            averaged_state(tmp_path)
+
+
+def test_damaged_question_states_are_told(tmp_path: Path):
+    language = SimpleNamespace(text_hidden=lambda texts, batch: [torch.ones(2, 3) for _ in texts])
+    assert QuestionStates.build(["a", "b"], language, tmp_path).width == 3
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(SegPointError, match=f"{path.name} cannot be read.*delete it"):
+        QuestionStates.build(["a", "b"], language, tmp_path)
 
 
 @pytest.mark.parametrize(

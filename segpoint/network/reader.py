@@ -3,7 +3,8 @@
 A departure from the paper, switched by ``reader.layers`` (0 is the paper). LLaMA2-7B settles relations between
 objects by itself; a 135M model that saw some thousand scenes does not. So ĥ_seg = γ(ŷ_seg) is refined by a few
 layers in which [<SEG>, words] attend to each other and to the scene's middle level (f̃_4 with positions), as SAM's
-mask decoder lets its prompt tokens look at the image. A presence score says whether there is any target at all.
+mask decoder lets its prompt tokens look at the image. A presence score says whether there is any target at all: what
+the reader chose is held against what was asked (`Presence`).
 
 The words are the frozen LLM's hidden states of the question alone, without points or LoRA: they do not depend on the
 cloud, so a standing instruction costs them once, and training stage 1 has exactly what is there at run time. Clicks and
@@ -57,6 +58,31 @@ class ReaderLayer(nn.Module):
         return attend(q, k, v, mask).transpose(1, 2).flatten(2)
 
 
+class Presence(nn.Module):
+    """Is there a target at all? By what the reader made of the question, and by a look at what it chose.
+
+    Beside a linear score of the refined <SEG> token stands a check of the mask: its mean feature (is this red, is this
+    a mug?) against that token, and how sure its points are. The mask itself is taken as given: no gradient tells it to
+    look more or less convincing.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.guess = nn.Linear(width, 1)
+        self.feature = nn.Linear(width, width)
+        self.check = nn.Sequential(nn.Linear(3 * width + 2, width), nn.GELU(), nn.Linear(width, 1))
+
+    def forward(self, read: Tensor, logits: Tensor, dense: Tensor, valid: Tensor) -> Tensor:
+        """read (B, Q, D), mask logits (B, Q, N), f_P (B, N, D), valid (B, N) bool → presence logit (B, Q)."""
+        seen = logits.detach().masked_fill(~valid.unsqueeze(1), -1e4)
+        share = seen.sigmoid()
+        share = share / share.sum(dim=2, keepdim=True).clamp_min(1e-3)
+        chosen = self.feature(share.to(dense.dtype) @ dense)  # (B, Q, D)
+        sure = torch.stack([seen.amax(dim=2), (share * seen).sum(dim=2)], dim=2).to(read.dtype)
+        facts = torch.cat([read, chosen, read * chosen, sure], dim=2)
+        return (self.guess(read) + self.check(facts)).squeeze(-1)
+
+
 class MaskReader(nn.Module):
     """Refines ĥ_seg by looking at the scene; residual, so that γ's path stays the paper's."""
 
@@ -70,7 +96,7 @@ class MaskReader(nn.Module):
         self.layers = nn.ModuleList(ReaderLayer(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, width)
-        self.presence = nn.Linear(width, 1)
+        self.presence = Presence(width)
 
     def forward(
         self,
@@ -85,7 +111,7 @@ class MaskReader(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """seg γ(ŷ_seg) (B, Q, D), None before there is an answer, words (B, Q, T, H) with word_mask (B, Q, T), scene
         f̃_4 (B, S, D) at positions (B, S, 3) with scene_mask (B, S), places (B, Q, P, D) with place_mask (B, Q, P)
-        → ĥ_seg (B, Q, D), presence logit (B, Q)."""
+        → ĥ_seg (B, Q, D) and the <SEG> token as it was refined (B, Q, D), which `presence` takes."""
         asked = self.question(last_state(words, word_mask))  # (B, Q, D)
         seg = asked if seg is None else asked + seg
         tokens = torch.cat([seg.unsqueeze(2), self.words(words)], dim=2)
@@ -96,7 +122,7 @@ class MaskReader(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, mask, memory, scene_mask)
         read = self.norm(tokens[:, :, 0])
-        return seg + self.out(read), self.presence(read).squeeze(-1)
+        return seg + self.out(read), read
 
 
 def last_state(states: Tensor, mask: Tensor) -> Tensor:

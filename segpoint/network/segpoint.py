@@ -44,10 +44,12 @@ class PointTokens:
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """What a question is read against: f_P (B, N, D) and the middle level (B, N2, D), each with its points (…, 3)."""
+    """What a question is read against: f_P (B, N, D) and the middle level (B, N2, D), each with its points (…, 3) and
+    which of them are no padding (…,) bool."""
 
     dense: Tensor
     points: Tensor
+    valid: Tensor
     scene: Tensor
     positions: Tensor
     scene_valid: Tensor
@@ -168,26 +170,29 @@ class SegPoint(nn.Module):
         seg_hidden: ŷ_seg (B, Q, H); None where the reader is to go by the question alone (training stage 1, presence).
         words: the frozen LLM's states of the question (B, Q, T, H), word_mask (B, Q, T) bool; used by the reader.
         places: what the user points at with each question, used by the reader (and by the LLM, before this).
-        → mask logits (B, Q, N) and presence logits (B, Q), None without a reader. The dot product is scaled by
-        1/√D (our choice: logits of order one at the start).
+        → mask logits (B, Q, N) and presence logits (B, Q), None without a reader.
         """
         seg = None if seg_hidden is None else self.gamma(seg_hidden)
-        dense, presence = features.dense, None
-        if self.reader is not None and self.place is not None:
-            at = (None, None) if places is None else (self.place(places, dense), places.mask)
-            dense = dense + self.reader.locate(features.points)
-            seg, presence = self.reader(
-                seg, words, word_mask, features.scene, features.positions, features.scene_valid, *at
-            )
-        if seg is None:
-            raise ValueError("without a reader there is no mask before the LLM has answered: seg_hidden is needed")
-        logits = seg @ dense.transpose(1, 2) / math.sqrt(seg.shape[-1])
-        return logits, presence
+        dense = features.dense
+        if self.reader is None or self.place is None:
+            if seg is None:
+                raise ValueError("without a reader there is no mask before the LLM has answered: seg_hidden is needed")
+            return _masks(seg, dense), None
+        at = (None, None) if places is None else (self.place(places, dense), places.mask)
+        seg, read = self.reader(seg, words, word_mask, features.scene, features.positions, features.scene_valid, *at)
+        logits = _masks(seg, dense + self.reader.locate(features.points))
+        return logits, self.reader.presence(read, logits, dense, features.valid)
+
+
+def _masks(seg: Tensor, dense: Tensor) -> Tensor:
+    """ĥ_seg ⊗ f_P: (B, Q, D), (B, N, D) → (B, Q, N), scaled by 1/√D (our choice: logits of order one at the start)."""
+    return seg @ dense.transpose(1, 2) / math.sqrt(seg.shape[-1])
 
 
 def scene_features(dense: Tensor, scene: Tensor, inputs: PointInputs, rows: Tensor | None = None) -> SceneFeatures:
     """f_P of all points, or of ``rows``, and the middle level (B, N2, D), put to their points."""
     level = inputs.tables["levels"][:, : scene.shape[1]]
-    valid = inputs.valid.gather(1, level)
-    points = inputs.points if rows is None else gather(inputs.points, rows)
-    return SceneFeatures(dense, points, scene, gather(inputs.points, level), valid)
+    points, valid = inputs.points, inputs.valid
+    if rows is not None:
+        points, valid = gather(points, rows), valid.gather(1, rows)
+    return SceneFeatures(dense, points, valid, scene, gather(inputs.points, level), inputs.valid.gather(1, level))

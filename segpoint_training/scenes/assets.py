@@ -19,6 +19,7 @@ import numpy as np
 
 from segpoint.backbone import cache_folder
 from segpoint.errors import SegPointError
+from segpoint.files import reading
 from segpoint_training.scenes import colours
 from segpoint_training.scenes.asset_catalogue import Asset, assets
 from segpoint_training.scenes.categories import CATEGORIES
@@ -126,10 +127,8 @@ class _Stored:
 
 @lru_cache(maxsize=256)
 def _stored(path: Path) -> _Stored:
-    try:
+    with reading(path, "delete it and run `segpoint assets`"):
         return _Stored(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise SegPointError(f"{path} cannot be read ({error}): delete it and run `segpoint assets`") from error
 
 
 def _factors(rng: np.random.Generator, new: bool) -> np.ndarray:
@@ -229,11 +228,13 @@ def _install(folder: Path, missing: list[Asset]) -> list[tuple[Asset, str]]:
                 place = fetch(source, names, downloads)
                 progress.set_postfix_str("")
             for name in names:
-                with zipfile.ZipFile(place / name) as archive:
+                with reading(place / name, "delete it and run `segpoint assets` again"):
+                    archive = zipfile.ZipFile(place / name)
+                with archive:
                     for asset in (asset for asset in mine if asset.archive == name):
                         try:
                             install_model(asset, archive, folder)
-                        except (ValueError, KeyError, IndexError) as error:
+                        except SegPointError as error:
                             failed.append((asset, str(error)))
                         progress.update()
     shutil.rmtree(downloads, ignore_errors=True)
@@ -244,16 +245,16 @@ def install_model(asset: Asset, archive: zipfile.ZipFile, folder: Path) -> None:
     """Convert one model and write it to ``folder``.
 
     Raises:
-        KeyError: the archive does not hold it.
-        ValueError: its file cannot be read.
+        SegPointError: the archive does not hold it, or its file cannot be read.
     """
     from segpoint_training.scenes.asset_files import read_obj, read_stl
     from segpoint_training.scenes.asset_mesh import convert
 
     binary = asset.member.endswith(".stl")
-    soup = read_stl(archive.read(asset.member)) if binary else read_obj(archive, asset.member)
-    turn = np.asarray(asset.turn, float).reshape(3, 3)
-    made = convert(soup, asset.size, turn, "z" if binary else "y", asset.top)
+    with reading(f"{asset.member} of {asset.archive}", "run `segpoint assets` again"):
+        soup = read_stl(archive.read(asset.member)) if binary else read_obj(archive, asset.member)
+        turn = np.asarray(asset.turn, float).reshape(3, 3)
+        made = convert(soup, asset.size, turn, "z" if binary else "y", asset.top)
     mesh = _wrapped(made.mesh) if asset.paint == "printed" else made.mesh
     arrays = {
         "vertices": mesh.vertices,

@@ -3,6 +3,9 @@
 A point's ``label`` is 1 on what carries the scene (the table, a room's floor), ten times the object's id on an object
 (room for its parts, as in scans that people labelled part by part) and 0 where there is no object; ``target_labels``
 name ids. Each row says the cloud's ``frame``.
+
+``generated.jsonl`` says whose folder it is: what was asked for, then the rows of each scene that is written. By it the
+same command goes on after an interruption, and another one cannot write over what is there.
 """
 
 from __future__ import annotations
@@ -18,51 +21,52 @@ from typing import Any
 import numpy as np
 
 from segpoint.errors import SegPointError
-from segpoint.files import write_points
+from segpoint.files import check_folder, check_target, reading, write_points
 from segpoint_training.parallel import in_order
 from segpoint_training.scenes.request import SceneRequest
 from segpoint_training.scenes.scene import GROUND, Scene
+from segpoint_training.stamp import generator_digest, write_whole
 
 PARTS = 10  # labels an object spans
-UNFINISHED = "unfinished.jsonl"  # the rows of the scenes written so far, after a line that says what was asked for
+JOURNAL = "generated.jsonl"
+INSTRUCTIONS = "instructions.json"
+
+Rows = list[dict[str, Any]]
 
 
 def write_folder(folder: str | Path, requests: Sequence[SceneRequest], workers: int | None = None) -> int:
     """Write the scenes and their instructions; returns how many of these there are.
 
-    After an interruption the same call goes on; another one raises SegPointError while the first is unfinished.
-    ``instructions.json`` is written last.
+    Scenes that the same call wrote before are kept, so that it goes on after an interruption. ``instructions.json`` is
+    written last. Raises SegPointError where the folder is another call's or holds a file that would be written over.
     """
     folder = Path(folder)
+    check_folder(folder)
+    check_target(folder / INSTRUCTIONS, makes_folder=True)
     folder.mkdir(parents=True, exist_ok=True)
-    journal = folder / UNFINISHED
-    asked = json.loads(json.dumps([asdict(request) for request in requests]))
-    done = _finished(journal, asked)
-    if not done:
-        journal.write_text(json.dumps(asked) + "\n")
+    done = _claim(folder, requests)
     rest = [request for request in requests if request.name not in done]
     made = in_order(partial(write_scene, folder), rest, workers=workers, describe=str(folder))
-    with closing(made), journal.open("a") as file:
+    with closing(made), (folder / JOURNAL).open("ab", buffering=0) as journal:
         for request, rows in zip(rest, made, strict=True):
             done[request.name] = rows
-            file.write(json.dumps([request.name, rows]) + "\n")
-            file.flush()
+            # The line break before it ends what an interruption tore; one write keeps it apart from another process's.
+            journal.write(b"\n" + json.dumps([request.name, rows]).encode())
     rows = [row for request in requests for row in done[request.name]]
-    (folder / "instructions.json").write_text(json.dumps(rows, indent=1) + "\n")
-    journal.unlink()
+    if rest or not (folder / INSTRUCTIONS).exists():  # a whole folder's may have been corrected by hand
+        write_whole(folder / INSTRUCTIONS, (json.dumps(rows, indent=1) + "\n").encode())
     return len(rows)
 
 
-def write_scene(folder: Path, request: SceneRequest) -> list[dict[str, Any]]:
+def write_scene(folder: Path, request: SceneRequest) -> Rows:
     """Generate one scene and write it as a labelled point file, organised where it is a depth image; its rows."""
     scene = request.generate()
-    file = f"{request.name}.pcd"
     label = np.where(scene.instance > GROUND, scene.instance * PARTS, scene.instance).astype(np.uint32)
-    write_points(folder / file, scene.xyz, scene.rgb, {"label": label}, scene.width, scene.height)
-    return rows_of(scene, file)
+    write_points(folder / _file(request.name), scene.xyz, scene.rgb, {"label": label}, scene.width, scene.height)
+    return rows_of(scene, _file(request.name))
 
 
-def rows_of(scene: Scene, file: str) -> list[dict[str, Any]]:
+def rows_of(scene: Scene, file: str) -> Rows:
     """What ``instructions.json`` says about a scene."""
     return [
         {
@@ -78,11 +82,34 @@ def rows_of(scene: Scene, file: str) -> list[dict[str, Any]]:
     ]
 
 
-def _finished(journal: Path, asked: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each scene that an interrupted call wrote, by the scene's name."""
-    if not journal.is_file():
+def _claim(folder: Path, requests: Sequence[SceneRequest]) -> dict[str, Rows]:
+    """Make the folder this call's, or find it so; the rows of the scenes that are there already, by scene."""
+    journal = folder / JOURNAL
+    asked = json.dumps({"generator": generator_digest(), "scenes": [asdict(one) for one in requests]}).encode()
+    if not journal.exists():
+        for name in (INSTRUCTIONS, *(_file(request.name) for request in requests)):
+            if (folder / name).exists():
+                raise SegPointError(f"{folder / name} is there already, of other origin: write elsewhere or delete it")
+        write_whole(journal, asked)
         return {}
-    first, *lines = journal.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
-    if first != json.dumps(asked) + "\n":
-        raise SegPointError(f"{journal.parent} is half-written by another command: finish that one or delete {journal}")
-    return dict(json.loads(line) for line in lines if line.endswith("\n"))  # the last line may be torn
+    with reading(journal, f"delete {folder}, the same command writes it anew"):
+        first, *lines = journal.read_bytes().split(b"\n")
+    if first != asked:
+        raise SegPointError(
+            f"{folder} holds the scenes of another command or of another version of the generator ({journal.name} says "
+            "which): write elsewhere or delete it"
+        )
+    return dict(found for line in lines if (found := _written(folder, line)))
+
+
+def _written(folder: Path, line: bytes) -> tuple[str, Rows] | None:
+    """A scene and its rows from a line of the journal; None where the line is torn or the scene's file is gone."""
+    try:
+        name, rows = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return (name, rows) if (folder / _file(name)).is_file() else None
+
+
+def _file(name: str) -> str:
+    return f"{name}.pcd"
