@@ -164,7 +164,7 @@ def _coordinates(text: str) -> list[float]:
 
 
 def _segment(args: argparse.Namespace) -> int:
-    from segpoint.files import SUFFIXES, check_target, read_points, storable_fields
+    from segpoint.files import SUFFIXES, check_apart, check_target, read_points, storable_fields
     from segpoint.prompts import THIS, Place, check_instruction
 
     # All of this before the model is loaded: a mistyped path should not cost seconds.
@@ -176,8 +176,8 @@ def _segment(args: argparse.Namespace) -> int:
         check_target(args.png, (".png",))
     if args.out is not None:
         check_target(args.out, SUFFIXES)
-        if os.path.realpath(args.out) == os.path.realpath(args.file):
-            raise SegPointError(f"{args.out} is the input, whose own label and colour would be lost: write elsewhere")
+    for target in (args.png, args.out):
+        check_apart(target, args.file)
     points = read_points(args.file)
     if args.out:
         storable_fields(args.out, points.extra, points.rgb is not None)

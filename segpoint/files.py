@@ -156,6 +156,12 @@ def check_target(path: str | Path, suffixes: tuple[str, ...] = (), makes_folder:
         raise SegPointError(f"{path} cannot be written: it may not be overwritten; write elsewhere")
 
 
+def check_apart(target: str | Path | None, source: str | Path) -> None:
+    """Raise SegPointError where a file to be written (if any) is the one that is read, by whatever name."""
+    if target is not None and os.path.exists(target) and os.path.exists(source) and os.path.samefile(target, source):
+        raise SegPointError(f"{target} is the input, whose own label and colour would be lost: write elsewhere")
+
+
 def check_folder(folder: str | Path) -> None:
     """Raise SegPointError unless files can be written into ``folder``, which may still have to be made."""
     _try_writing(Path(os.path.realpath(folder)) / "file", Path(folder))

@@ -27,7 +27,7 @@ from std_msgs.msg import Header, String
 from visualization_msgs.msg import Marker, MarkerArray
 
 from segpoint.errors import SegPointError
-from segpoint.files import SUFFIXES, PointFile, check_target, read_points, write_points
+from segpoint.files import SUFFIXES, PointFile, check_apart, check_target, read_points, write_points
 from segpoint_ros.node import RELIABLE, SENSOR
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud
 
@@ -157,6 +157,7 @@ def _check(args: argparse.Namespace) -> None:
         raise SegPointError(f"--node {args.node!r} is no name that a node can have") from error
     if args.out:
         check_target(args.out, SUFFIXES)
+        check_apart(args.out, args.file)
 
 
 def _ask_node(points: PointFile, args: argparse.Namespace) -> dict[str, Any]:

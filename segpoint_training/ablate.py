@@ -92,7 +92,10 @@ def result_path(run: Path, name: str) -> Path:
 def read_result(path: Path) -> dict[str, Any]:
     """JSON of an ablation's folder. Raises SegPointError where it is damaged."""
     with reading(path, "delete it; the same command makes it anew"):
-        return json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(result, dict) or not result:
+            raise ValueError("it holds no result")
+        return result
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from segpoint_training import labelled
 from segpoint_training.answers import evaluate
 from segpoint_training.config import SENSORS
 from segpoint_training.labelled import LabelledSet, folder_set, generated_set
-from segpoint_training.pictures import Worst
+from segpoint_training.pictures import LIST, SHEET, Worst, check_sheet
 from segpoint_training.records import provenance, read_record, write_record
 from segpoint_training.scenes.request import SCALES
 from segpoint_training.semantic import evaluate_semantic
@@ -71,7 +71,11 @@ class Request:
         if self.json:
             check_record(Path(self.json))
         if self.pictures:
-            check_folder(self.pictures)
+            check_sheet(Path(self.pictures))
+        if self.json and self.pictures:
+            record, folder = Path(self.json).resolve(), Path(self.pictures).resolve()
+            if record in (folder, *folder.parents, folder / SHEET, folder / LIST):
+                raise SegPointError(f"--json {self.json} is where --pictures writes: give it another name")
 
 
 def check_record(path: Path) -> None:
@@ -142,6 +146,7 @@ def run_evaluate(request: Request) -> dict[str, Any]:
     data = _data(request)
     segmenter, folder = _load(request.bundle)
     record = {**provenance(folder), **data.description}
+    worst = Worst()
     if request.task == "semantic":
         result = evaluate_semantic(segmenter, data)
         record["semantic"] = result.to_dict()
@@ -152,14 +157,13 @@ def run_evaluate(request: Request) -> dict[str, Any]:
             "click": (labelled.clicks,),
             "no colour": (labelled.category_words, labelled.without_colour),
         }
-        worst = Worst()
         evaluation = evaluate(segmenter, data.asked(*views[request.task]), worst if request.pictures else None)
         record.update(evaluation.to_dict())
         print_tables(evaluation, record)
-        if request.pictures:
-            worst.draw(Path(request.pictures))
     if request.json:
         write_record(Path(request.json), record)
+    if request.pictures:
+        worst.draw(Path(request.pictures))
     return record
 
 
@@ -170,6 +174,7 @@ def run_targets(request: Request, parts: list[str], folder: Path, real: Path) ->
     """
     check_folder(folder)
     check_target(targets_page(folder), makes_folder=True)
+    check_sheet(folder / "generated")
     for part in parts:
         check_record(folder / f"{part}.json")
     if "real" in parts and not real.is_dir():

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from segpoint.errors import SegPointError
+from segpoint.files import check_folder, check_target
 from segpoint_training.labelled import LabelledScan, Question
 from segpoint_training.metrics import outcome
 
 if TYPE_CHECKING:
     from segpoint.segmenter import Segmentation
 
+SHEET, LIST = "worst.png", "worst.md"
+_HEAD = "| | cloud | instruction | kind | answer | IoU | what went wrong |"
 _COLUMNS, _PANEL_WIDTH, _COLOURS = 2, 880, 160  # small enough to keep in a repository, large enough to read
 
 
@@ -53,7 +57,7 @@ class Worst:
         from segpoint.render import render_sheet
 
         folder.mkdir(parents=True, exist_ok=True)
-        lines = ["| | cloud | instruction | kind | answer | IoU | what went wrong |", "|---:|---|---|---|---|---:|---|"]
+        lines = [_HEAD, "|---:|---|---|---|---|---:|---|"]
         panels = []
         for number, entry in enumerate(self.kept, start=1):
             wrong = _what_went_wrong(entry)
@@ -61,10 +65,20 @@ class Worst:
             cells = [entry.cloud.name, entry.question.text, entry.question.kind, entry.answer.answer]
             words = " | ".join(cell.replace("|", "\\|") for cell in cells)
             lines.append(f"| {number} | {words} | {entry.score:.2f} | {wrong} |")
-        (folder / "worst.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        sheet = folder / "worst.png"
+        (folder / LIST).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        sheet = folder / SHEET
         render_sheet(sheet, panels, _COLUMNS)
         Image.open(sheet).quantize(_COLOURS, dither=Image.Dither.NONE).save(sheet, optimize=True)
+
+
+def check_sheet(folder: Path) -> None:
+    """Raise SegPointError unless `Worst.draw` can write there, over nothing but an earlier sheet."""
+    check_folder(folder)
+    for name in (SHEET, LIST):
+        check_target(folder / name, makes_folder=True)
+    there = folder / LIST
+    if there.is_file() and not there.read_bytes().startswith(_HEAD.encode()):
+        raise SegPointError(f"{there} is no list of `segpoint evaluate` and stays: give --pictures another folder")
 
 
 def _what_went_wrong(entry: Entry) -> str:

@@ -17,3 +17,8 @@ def git_commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def short_commit(commit: str | None) -> str:
+    """What `git_commit` gave, short enough for a table: 12 digits, and the "+" where there were changes beside it."""
+    return "none" if commit is None else commit[:12] + "+" * commit.endswith("+")

@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from segpoint.errors import SegPointError
 from segpoint.files import reading
 from segpoint_training.provenance import git_commit
 
@@ -30,13 +31,18 @@ def provenance(bundle: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """JSON with one line an answer; NaN, which JSON does not know, becomes null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = without_nan({name: value for name, value in record.items() if name != "items"})
     text = json.dumps(plain, indent=1, ensure_ascii=False)
     if "items" in record:
         lines = ",\n".join(json.dumps(without_nan(item), ensure_ascii=False) for item in record["items"])
         text = f'{text[:-2]},\n "items": [\n{lines}\n ]\n}}'
-    path.write_text(text + "\n", encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SegPointError(
+            f"{path} cannot be written ({error.strerror or error}): make room or write elsewhere"
+        ) from error
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from segpoint.segmenter import WEIGHTS
 from segpoint_training.checkpoints import averaged_state
 from segpoint_training.config import TrainConfig
 from segpoint_training.markdown import record_markdown
+from segpoint_training.provenance import short_commit
 from segpoint_training.records import describe, read_record
 
 _STATISTICS = ("running_mean", "running_var", "kernel_points")  # small, and float16 would cost accuracy
@@ -83,7 +84,9 @@ def _training_table(log: list[dict[str, Any]]) -> str:
         later = [line for line in log if line.get("stage") == begin["stage"] and line["time"] >= begin["time"]]
         until = next((line for line in later if "done" in line), later[-1])
         seen = begin["scenes"] * until.get("step", 0)
-        rows.append(f"| {begin['stage']} | `{begin['commit'][:12]}` | {seen:,} | {begin['time']} | {until['time']} |")
+        rows.append(
+            f"| {begin['stage']} | `{short_commit(begin['commit'])}` | {seen:,} | {begin['time']} | {until['time']} |"
+        )
     return "\n".join(rows)
 
 
@@ -101,7 +104,7 @@ def _figures(record: dict[str, Any]) -> str:
     clouds = record["semantic"]["clouds"] if "semantic" in record else record["clouds"]
     return (
         f"**{describe(record)}**, {clouds} clouds (weights `{record['bundle_sha256'][:12]}`, code "
-        f"`{(record['git_commit'] or 'none')[:13]}`)\n\n{record_markdown(record)}"
+        f"`{short_commit(record['git_commit'])}`)\n\n{record_markdown(record)}"
     )
 
 

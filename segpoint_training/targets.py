@@ -22,6 +22,7 @@ from segpoint_training.labelled import (
 )
 from segpoint_training.markdown import record_markdown, with_section, worst_markdown
 from segpoint_training.pictures import Worst
+from segpoint_training.provenance import short_commit
 from segpoint_training.records import percent, provenance, read_record, write_record
 from segpoint_training.semantic import evaluate_semantic
 from segpoint_training.tables import print_semantic, print_tables
@@ -201,5 +202,5 @@ def _made(part: str, record: dict[str, Any]) -> str:
         clouds = last - first + 1
     else:
         data, clouds = f"{record['data']}/", len(record["files"])
-    commit = (record["git_commit"] or "none")[:13]
+    commit = short_commit(record["git_commit"])
     return f"| {part} | {data} | {clouds} | {record['bundle']} | `{record['bundle_sha256'][:12]}` | `{commit}` |"

@@ -60,12 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = initial_state(args.start) if args.start else None
     run = Path(args.run)
     run.mkdir(parents=True, exist_ok=True)
-    config.save(run / "config.yaml")
     torch.manual_seed(config.seed)
     keep_memory()
     replicas = join()
     with replicas.in_turn():
         train, held_out = _data(config, run)
+        config.save(run / "config.yaml")  # now that the shards there are known to be of this config
     if args.only == "data":
         return 0
     watch = Watch(run, args.minutes, args.validate_every, device, start, replicas)

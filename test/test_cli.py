@@ -230,8 +230,11 @@ def test_the_input_is_not_overwritten(refused: Callable[..., str], tmp_path: Pat
     path, link = tmp_path / "a.pcd", tmp_path / "link.pcd"
     write_points(path, np.ones((50, 3)), fields={"label": np.ones(50, np.uint32)})
     link.symlink_to(path)
+    (tmp_path / "hard.pcd").hardlink_to(path)
+    (tmp_path / "z.png").symlink_to(path)
     before = path.read_bytes()
-    for target in (path, link, tmp_path / "x" / ".." / "a.pcd"):
+    assert "is the input" in refused("segment", str(path), "mug", "--png", str(tmp_path / "z.png"))
+    for target in (path, link, tmp_path / "hard.pcd", tmp_path / "x" / ".." / "a.pcd"):
         (tmp_path / "x").mkdir(exist_ok=True)
         assert "is the input" in refused("segment", str(path), "mug", "--out", str(target), "--bundle", "nowhere")
     assert path.read_bytes() == before

@@ -266,6 +266,17 @@ def test_command_writes_tables_json_and_pictures(folder, monkeypatch, capsys):
     assert "| 1 | one.pcd | the table | category | box <SEG>. | 0.00 | wrong object |" in words
 
 
+def test_results_and_pictures_do_not_write_over_each_other_or_anything_else(tmp_path):
+    for json_at, pictures_at in (("a/worst.md", "a"), ("a/worst.png", "a"), ("a", "a"), ("a", "a/b"), ("a/b", "a/b/c")):
+        with pytest.raises(SegPointError, match="where --pictures writes"):
+            Request(json=str(tmp_path / json_at), pictures=str(tmp_path / pictures_at))
+    (tmp_path / "worst.md").write_text("my notes")
+    with pytest.raises(SegPointError, match="and stays"):
+        Request(pictures=str(tmp_path))
+    with pytest.raises(SegPointError, match="cannot be written"):
+        write_record(tmp_path / "worst.md" / "r.json", {"data": "x"})
+
+
 def test_nothing_with_a_target_is_no_number(folder, capsys):
     rows = json.loads((folder / "instructions.json").read_text())
     (folder / "instructions.json").write_text(json.dumps([row for row in rows if not row["target_labels"]]))

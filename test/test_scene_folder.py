@@ -147,6 +147,9 @@ def test_the_same_command_makes_only_what_is_gone(lidar: Scene, tmp_path: Path) 
     after = contents(tmp_path)
     assert after.pop("generated.jsonl").startswith(before.pop("generated.jsonl")) and after == before
     (tmp_path / "instructions.json").write_text("corrected by hand")
+    (tmp_path / "test_000002.pcd").unlink()
+    with (tmp_path / "generated.jsonl").open("ab") as journal:
+        journal.write(b'\n["test_000001", 5]\n["' + b"x" * 300 + b'", []]\n[["a"], []]')
     assert write_folder(tmp_path, requests, workers=1) == 6
     assert (tmp_path / "instructions.json").read_text() == "corrected by hand"
 

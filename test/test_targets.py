@@ -6,6 +6,7 @@ import pytest
 
 from segpoint.errors import SegPointError
 from segpoint_training import release
+from segpoint_training.provenance import short_commit
 from segpoint_training.records import without_nan, write_record
 from segpoint_training.release import _figures
 from segpoint_training.targets import BEGIN, END, PARTS, TARGETS, read_figure, targets_markdown, write_targets
@@ -64,6 +65,14 @@ def test_the_worst_answers_about_real_scans_are_told_without_their_sentences():
     first = next(i for i, line in enumerate(lines) if line.startswith("| cloud |"))
     assert lines[first + 2] == "| 1.pcd | category | 0.10 | 1,200 | 1 | too much |"
     assert [line.split(".")[0] for line in lines[first + 2 : first + 5]] == ["| 1", "| 2", "| 3"]
+
+
+def test_a_short_commit_keeps_the_sign_of_changes_beside_it():
+    assert [short_commit(c) for c in ("c0ffee" * 6, "c0ffee" * 6 + "+", None)] == [
+        "c0ffeec0ffee",
+        "c0ffeec0ffee+",
+        "none",
+    ]
 
 
 def test_figures_come_from_their_own_task():

@@ -53,7 +53,7 @@ def write_folder(folder: str | Path, requests: Sequence[SceneRequest], workers: 
             # The line break before it ends what an interruption tore; one write keeps it apart from another process's.
             journal.write(b"\n" + json.dumps([request.name, rows]).encode())
     rows = [row for request in requests for row in done[request.name]]
-    if rest or not (folder / INSTRUCTIONS).exists():  # a whole folder's may have been corrected by hand
+    if not (folder / INSTRUCTIONS).exists():  # written last, so it is whole, and may have been corrected by hand
         write_whole(folder / INSTRUCTIONS, (json.dumps(rows, indent=1) + "\n").encode())
     return len(rows)
 
@@ -96,19 +96,21 @@ def _claim(folder: Path, requests: Sequence[SceneRequest]) -> dict[str, Rows]:
         first, *lines = journal.read_bytes().split(b"\n")
     if first != asked:
         raise SegPointError(
-            f"{folder} holds the scenes of another command or of another version of the generator ({journal.name} says "
-            "which): write elsewhere or delete it"
+            f"{folder} holds the scenes of another command or another version of the generator, by the first line "
+            f"of its {journal.name}: write elsewhere or delete it"
         )
-    return dict(found for line in lines if (found := _written(folder, line)))
+    names = {request.name for request in requests}
+    return dict(found for line in lines if (found := _written(folder, names, line)))
 
 
-def _written(folder: Path, line: bytes) -> tuple[str, Rows] | None:
-    """A scene and its rows from a line of the journal; None where the line is torn or the scene's file is gone."""
+def _written(folder: Path, names: set[str], line: bytes) -> tuple[str, Rows] | None:
+    """A scene and its rows from a line of the journal; None where the line is damaged or the scene's file is gone."""
     try:
         name, rows = json.loads(line)
+        whole = name in names and all(isinstance(row, dict) for row in rows)
     except (ValueError, TypeError):
         return None
-    return (name, rows) if (folder / _file(name)).is_file() else None
+    return (name, rows) if whole and (folder / _file(name)).is_file() else None
 
 
 def _file(name: str) -> str:
