@@ -85,7 +85,8 @@ def test_the_same_question_gives_the_same_answer(segmenter, scene):
     first, again = segmenter.segment_many(scene.xyz, ["the mug", "the mug"], rgb=scene.rgb)
     alone = segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     assert np.array_equal(first.mask, again.mask) and first.answer == again.answer
-    assert np.allclose(first.score, alone.score, atol=1e-5)
+    # A question alone has a draft by now: other products of the same numbers, which differ in their rounding.
+    assert np.allclose(first.score, alone.score, atol=1e-3)
 
 
 def test_one_cloud_is_read_by_the_llm_once(segmenter, scene, monkeypatch):
@@ -128,10 +129,11 @@ def test_a_click_and_a_box_reach_the_reader_and_the_llm(segmenter, scene, thing,
 def test_each_instruction_has_its_own_place(segmenter, scene, thing):
     place = Place(clicks=thing[:2])
     clicked, plain = segmenter.segment_many(scene.xyz, ["this", "this"], scene.rgb, places=[place, None])
-    assert np.allclose(
-        clicked.score, segmenter.segment(scene.xyz, "this", scene.rgb, clicks=thing[:2]).score, atol=1e-5
-    )
-    assert np.allclose(plain.score, segmenter.segment(scene.xyz, "this", scene.rgb).score, atol=1e-5)
+    clicked_alone = segmenter.segment(scene.xyz, "this", scene.rgb, clicks=thing[:2])
+    plain_alone = segmenter.segment(scene.xyz, "this", scene.rgb)
+    assert np.allclose(clicked.score, clicked_alone.score, atol=1e-3)
+    assert np.allclose(plain.score, plain_alone.score, atol=1e-3)
+    assert not np.allclose(clicked.score, plain.score, atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +228,8 @@ def test_many_classes_are_embedded_together_and_once(segmenter, scene, embedded,
 
 def test_a_class_given_twice_is_asked_once(segmenter, scene, monkeypatch):
     asked = []
-    answer = segmenter.language.answer
-    monkeypatch.setattr(segmenter.language, "answer", lambda p, q, *a: asked.append(q) or answer(p, q, *a))
+    answers = segmenter.language.answers
+    monkeypatch.setattr(segmenter.language, "answers", lambda p, q: asked.extend(q) or answers(p, q))
     label = segmenter.semantic(scene.xyz, ["mug", "mug", " mug"], rgb=scene.rgb)
     assert len(asked) == 1 and set(np.unique(label)) <= {-1, 0}
 

@@ -214,7 +214,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path, name: str):
 
 
 def test_damaged_question_states_are_told(tmp_path: Path):
-    language = SimpleNamespace(text_hidden=lambda texts, batch: [torch.ones(2, 3) for _ in texts])
+    language = SimpleNamespace(text_hidden=lambda texts: [torch.ones(2, 3) for _ in texts])
     assert QuestionStates.build(["a", "b"], language, tmp_path).width == 3
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:30])
