@@ -19,8 +19,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet
 NVIDIA := $(wildcard /proc/driver/nvidia/version /etc/nv_tegra_release)
 CPU_BUILD := $(if $(NVIDIA),,$(if $(findstring +,$(TORCH)),,$(TORCH)+cpu))
 
-# Idle OpenMP threads that spin slow every other process down on a small machine.
-export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONUNBUFFERED := 1
 
 .PHONY: demo test lint colcon clean

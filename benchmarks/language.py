@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as segpoint sets it where it is imported first
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402

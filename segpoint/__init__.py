@@ -8,6 +8,7 @@ The names below load their modules when they are first used, so ``import segpoin
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from segpoint.errors import SegPointError
     from segpoint.instances import Instance
     from segpoint.segmenter import Segmentation, Segmenter
+
+# OpenMP reads this when PyTorch is first imported. Threads that wait for the next of a thousand small products spin for
+# some microseconds before they sleep: without, the language model takes half as long again; with OpenMP's own
+# milliseconds, every other process on the machine starves.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 __all__ = ["Instance", "SegPointError", "Segmentation", "Segmenter", "__version__"]
