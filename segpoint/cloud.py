@@ -380,7 +380,9 @@ def _fit(level: np.ndarray, detail: np.ndarray, config: CloudConfig) -> tuple[fl
     return config.min_voxel_m * _VOXEL_STEP**step, voxel_of, found
 
 
-def _cell_numbers(points: np.ndarray, edge: np.ndarray | np.float32, group: np.ndarray | None) -> tuple[np.ndarray, int]:
+def _cell_numbers(
+    points: np.ndarray, edge: np.ndarray | np.float32, group: np.ndarray | None
+) -> tuple[np.ndarray, int]:
     """(n,) numbers of the cells that points (n, axes) lie in, all below the number returned with them.
 
     edge: (n,) each point's own, or one.   group: (n,) int64 ≥ 0; no two groups share a cell.

@@ -41,6 +41,9 @@ REFERRING_TEMPLATES = (
     "Find {description} in this point cloud and output its mask.",
 )
 _REQUEST = "Please output segmentation mask."
+_TEMPLATE_WORDS = frozenset(
+    re.findall(r"\w+", " ".join((*SEMANTIC_TEMPLATES, *SEMANTIC_ALL_TEMPLATES, *REFERRING_TEMPLATES, _REQUEST)))
+)
 THIS = "this"  # what a click or a box says that comes without words
 MOST_CLICKS = 8
 
@@ -124,6 +127,13 @@ def parse_answer(text: str) -> list[str]:
 def split_prompt(question: str) -> tuple[str, str]:
     """The text before and after the ``<POINT>`` tokens: ``("USER: ", " {question} ASSISTANT:")``."""
     return "USER: ", f" {question} ASSISTANT:"
+
+
+def last_words(question: str, count: int = 4) -> list[str]:
+    """The last different words of a question that are not the templates', the latest first: "pick up the red mug" →
+    ["mug", "red", "pick"]. One of them most often names the target."""
+    words = (word for word in re.findall(r"[^\W\d_]{3,}", question) if word not in _TEMPLATE_WORDS)
+    return list(dict.fromkeys(reversed(list(words))))[:count]
 
 
 def normalise(text: str) -> str:

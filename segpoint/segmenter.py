@@ -285,7 +285,7 @@ class Segmenter:
             if place is not None and self.network.place is not None:
                 told = self.network.place.for_language(place, encoded.projected)[0, 0]
             doubt = -torch.inf if forced else self._doubt(presence)
-            asked.append(Question(question, doubt, told, self._drafts.get(question, ())))
+            asked.append(Question(question, doubt, told, self._drafts.get(question)))
         answers = self.language.answers(encoded.prefix, asked)  # ŷ_seg
         for question, answer in zip(questions, answers, strict=True):
             self._drafts.pop(question, None)

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Before anything imports torch or creates a DDS participant: both read their settings once.
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as segpoint sets it; spinning OpenMP threads starve the other processes of a test
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as segpoint sets it: spinning starves the other processes
 _OLD_NAME = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
 _PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE" if _OLD_NAME else "FASTDDS_DEFAULT_PROFILES_FILE"
 os.environ[_PROFILE] = str(REPOSITORY / "config" / "fastdds_loopback.xml")

@@ -168,7 +168,7 @@ def test_decoding_stops_at_the_limit(points, monkeypatch):
     model = tiny_model(max_answer_tokens=5)
     word = model._text_ids("u")[0]
     logits = torch.nn.functional.one_hot(torch.tensor([word]), model.seg_id + 1).float()
-    monkeypatch.setattr(model, "logits", lambda hidden: logits)
+    monkeypatch.setattr(model, "logits", lambda hidden: logits.expand(len(hidden), -1))
     answer = model.answer(model.encode_points(points), QUESTIONS[0])
     assert answer.text == "u" * 5 and answer.categories == [] and answer.seg_hidden.shape == (0, 64)
 

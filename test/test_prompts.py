@@ -125,3 +125,18 @@ def test_a_non_string_is_refused():
 def test_control_characters_go_and_words_stay(typed, clean):
     assert prompts.check_instruction(typed, 100, words) == clean
     clean.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        (prompts.instruction_question("pick up the red mug"), ["mug", "red", "pick"]),
+        (prompts.semantic_question("coffee cup"), ["cup", "coffee"]),
+        (prompts.instruction_question("the mug, the Mug and the mug"), ["mug", "Mug"]),
+        (prompts.instruction_question("die größte Tasse"), ["Tasse", "größte", "die"]),
+        (prompts.instruction_question("🤖 42 a"), []),
+        (prompts.instruction_question("one two three four five"), ["five", "four", "three", "two"]),
+    ],
+)
+def test_last_words_are_not_the_templates(question, words):
+    assert prompts.last_words(question) == words

@@ -3,11 +3,13 @@
 All questions stand in one sequence behind the cloud's prefix and each sees only the prefix and itself, so one pass of
 ℱ serves them all, as in training::
 
-    keys      prefix │ q_1  draft_1 │ q_2  draft_2 │ … ║ token_1 │ token_2 │ … ║ …
-    pass                    the first                         the second         as long as one is unfinished
+    keys      prefix │ q_1  drafts_1 │ q_2  drafts_2 │ … ║ token_1 │ token_2 │ … ║ …
+    pass                     the first                          the second         as long as one is unfinished
 
-A draft (what was answered last time) is read in the same pass as its question. It counts as far as it is what ℱ would
-have written, so the answer is the same with any draft or none, and one that has not changed costs one pass.
+Drafts are read in the same pass as their question, each behind the question and out of the others' sight: what was
+answered last time, or, to a new question, each of its own last words followed by <SEG> ("the red mug" is answered
+"mug <SEG>."). They count as far as they are what ℱ would have written, so the answer is the same with any draft or
+none, and one that was guessed costs one pass.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 512  # tokens read in one pass, which bounds its memory; more only make every question look at more others
 
+_GUESSED = 4  # questions; of more, the guesses would be more to read than the passes they save
+
 
 @dataclass
 class Prefix:
@@ -44,13 +48,14 @@ class Question:
 
     text: the question part of the prompt.   doubt: log-odds added where the LLM chooses to write "There is no mask.":
     what somebody else, the mask reader, knows about whether there is a target.   places: (P, H), the tokens of clicks
-    and boxes, read between the points and the question.   draft: `Answer.read` of an earlier answer.
+    and boxes, read between the points and the question.   draft: `Answer.read` of an earlier answer; None: none is
+    known, its words are tried.
     """
 
     text: str
     doubt: float = 0.0
     places: Tensor | None = None
-    draft: tuple[int, ...] = ()
+    draft: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,16 @@ class Grammar:
 class _Writing:
     """One answer on its way: what is written, and what must be read next."""
 
-    def __init__(self, language: PointLanguageModel, question: Question, prefix: Prefix) -> None:
+    def __init__(self, language: PointLanguageModel, question: Question, prefix: Prefix, guess: bool) -> None:
         self.grammar, self.doubt = language.grammar, question.doubt
-        ids, self.draft = language.question_ids(question.text), list(question.draft)
-        self.asked = language.embed([*ids, *self.draft])  # (T + draft, H)
+        ids = language.question_ids(question.text)
+        self.drafts: list[tuple[int, ...]] = [] if question.draft is None else [question.draft]
+        if question.draft is None and guess:
+            self.drafts = language.guesses(question.text)
+        self.block = language.embed([*ids, *(token for draft in self.drafts for token in draft)])  # what is read next
         self.places = 0 if question.places is None else len(question.places)
         if question.places is not None:
-            self.asked = torch.cat([question.places.to(self.asked.dtype), self.asked])
+            self.block = torch.cat([question.places.to(self.block.dtype), self.block])
         self.count = self.places + len(ids)  # tokens known to be right, behind the prefix
         if prefix.length + self.count + self.grammar.limit > language.context:
             raise SegPointError(
@@ -103,23 +111,43 @@ class _Writing:
         self.margin = 0.0
         self.next: int | None = None  # the token to read, None once finished
 
-    def follow(self, hidden: Tensor, logits: Tensor) -> int:
-        """Go on from the states (1 + draft, H) and logits (1 + draft, V + 1) of the last token and of the draft.
+    @property
+    def guessed(self) -> int:
+        """Tokens of all drafts; they stand at the block's end."""
+        return sum(len(draft) for draft in self.drafts)
 
-        → how many of the draft's tokens were right.
+    def layout(self) -> tuple[list[int], list[int]]:
+        """For each token of the block its position behind the prefix, and its draft: 1, 2, …, 0 for none."""
+        positions = list(range(self.count - len(self.block) + self.guessed, self.count))
+        of = [0] * len(positions)
+        for number, draft in enumerate(self.drafts, start=1):
+            positions += range(self.count, self.count + len(draft))
+            of += [number] * len(draft)
+        return positions, of
+
+    def follow(self, hidden: Tensor, logits: Tensor) -> range:
+        """Go on from the states (1 + guessed, H) and logits (1 + guessed, V + 1) of the last token and of the drafts.
+
+        → the rows of the drafts' tokens that were right.
         """
         if self.next == self.grammar.seg:
             self.seg_hidden.append(hidden[:1])
-        accepted = 0
         self.next = self._write(logits[0])
-        while self.next is not None and self.next in self.draft[accepted : accepted + 1]:
-            accepted += 1
+        firsts = [1 + sum(len(draft) for draft in self.drafts[:i]) for i in range(len(self.drafts))]
+        agreeing = list(zip(firsts, self.drafts, strict=True))
+        right = range(0)
+        while self.next is not None:
+            step = len(right)
+            agreeing = [(first, draft) for first, draft in agreeing if draft[step : step + 1] == (self.next,)]
+            if not agreeing:
+                break
+            right = range(agreeing[0][0], agreeing[0][0] + step + 1)
             if self.next == self.grammar.seg:
-                self.seg_hidden.append(hidden[accepted : accepted + 1])
-            self.next = self._write(logits[accepted])
-        self.count += accepted
-        self.draft = []
-        return accepted
+                self.seg_hidden.append(hidden[right[-1] :][:1])
+            self.next = self._write(logits[right[-1]])
+        self.count += len(right)
+        self.drafts = []
+        return right
 
     def _write(self, logits: Tensor) -> int | None:
         """The next token by its logits (V + 1,), None where the answer is complete."""
@@ -164,42 +192,46 @@ def write(language: PointLanguageModel, prefix: Prefix, questions: Sequence[Ques
     the position before, whose output is ``<SEG>``.) Raises SegPointError where a question does not fit into the LLM's
     context.
     """
-    writings = [_Writing(language, question, prefix) for question in questions]
-    for some in chunks([len(writing.asked) for writing in writings]):
+    guess = len(questions) <= _GUESSED
+    writings = [_Writing(language, question, prefix, guess) for question in questions]
+    for some in chunks([len(writing.block) for writing in writings]):
         _write_together(language, prefix, writings[some])
     return [_answer(language, writing) for writing in writings]
 
 
 def _write_together(language: PointLanguageModel, prefix: Prefix, writings: list[_Writing]) -> None:
     device = prefix.point_hidden.device
-    owner = torch.zeros(prefix.length, dtype=torch.int64, device=device)  # of each key: 0 all, −1 nobody
+    owner = torch.zeros(prefix.length, dtype=torch.int64)  # of each key: its question, 0 all of them, −1 nobody
+    draft = torch.zeros_like(owner)  # of each key: its draft, 0 for what is known to be right
     unfinished = list(enumerate(writings, start=1))
-    blocks = [writing.asked for writing in writings]
-    firsts = [0] * len(writings)  # the position of each block's first token, behind the prefix
     while unfinished:
-        start, lengths = len(owner), [len(block) for block in blocks]
-        own = torch.tensor([who for who, _ in unfinished]).repeat_interleave(torch.tensor(lengths)).to(device)
-        owner = torch.cat([owner, own])
-        mask = (owner == 0) | (owner == own[:, None])
+        start, lengths = len(owner), [len(writing.block) for _, writing in unfinished]
+        own = torch.tensor([who for who, _ in unfinished]).repeat_interleave(torch.tensor(lengths))
+        layouts = [writing.layout() for _, writing in unfinished]
+        positions = torch.tensor([prefix.length + position for some, _ in layouts for position in some])
+        branch = torch.tensor([number for _, some in layouts for number in some])
+        owner, draft = torch.cat([owner, own]), torch.cat([draft, branch])
+        mask = (owner == 0) | ((owner == own[:, None]) & ((draft == 0) | (draft == branch[:, None])))
         mask[:, start:].tril_()
-        positions = torch.cat([torch.arange(first, first + n) for first, n in zip(firsts, lengths, strict=True)])
-        hidden = language.reader.read(
-            torch.cat(blocks), (prefix.length + positions).to(device), prefix.cache, start, mask
-        )
+        block = torch.cat([writing.block for _, writing in unfinished])
+        hidden = language.reader.read(block, positions.to(device), prefix.cache, start, mask.to(device))
         states = hidden.split(lengths)
-        rows = [1 + len(writing.draft) for _, writing in unfinished]
+        rows = [1 + writing.guessed for _, writing in unfinished]
         deciding = [state[-n:] for state, n in zip(states, rows, strict=True)]
         logits = language.logits(torch.cat(deciding)).split(rows)
         for (_, writing), state, last, scores in zip(unfinished, states, deciding, logits, strict=True):
             if writing.question_hidden is None:
-                writing.question_hidden = state[writing.places : len(state) - len(writing.draft)]
-            accepted, n = writing.follow(last, scores), len(state)
-            owner[start + n - (len(last) - 1 - accepted) : start + n] = -1  # what of the draft was wrong: nobody's
-            start += n
+                writing.question_hidden = state[writing.places : len(state) - writing.guessed]
+            start += len(state)
+            first = start - len(last)  # the key of the last token; the drafts follow
+            right = writing.follow(last, scores)
+            owner[first + 1 : start] *= -1
+            owner[first + right.start : first + right.stop] *= -1
+            draft[first + right.start : first + right.stop] = 0
         unfinished = [(who, writing) for who, writing in unfinished if writing.next is not None]
-        firsts = [writing.count for _, writing in unfinished]
-        blocks = list(language.embed([w.next for _, w in unfinished if w.next is not None])[:, None])
-        for _, writing in unfinished:
+        tokens = language.embed([writing.next for _, writing in unfinished if writing.next is not None])
+        for (_, writing), token in zip(unfinished, tokens, strict=True):
+            writing.block = token[None]
             writing.count += 1
 
 

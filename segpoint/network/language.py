@@ -28,7 +28,7 @@ from segpoint.config import BundleConfig
 from segpoint.errors import SegPointError
 from segpoint.network.answers import TOGETHER, Answer, Grammar, Prefix, Question, chunks, write
 from segpoint.network.llama import KeyValues, Llama
-from segpoint.prompts import NO_MASK, SEG, check_instruction, split_prompt
+from segpoint.prompts import NO_MASK, SEG, check_instruction, last_words, split_prompt
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -97,6 +97,7 @@ class PointLanguageModel(nn.Module):
         self.grammar = self._grammar(max_answer_tokens)
         self._lora = [p for name, p in self.llm.named_parameters() if ".lora_" in name]
         self._reader: tuple[object, Llama] | None = None
+        self._before_cache: tuple[Llama, KeyValues] | None = None
 
     # ---- inference ---------------------------------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ class PointLanguageModel(nn.Module):
         question: str,
         doubt: float = 0.0,
         places: Tensor | None = None,
-        draft: tuple[int, ...] = (),
+        draft: tuple[int, ...] | None = None,
     ) -> Answer:
         """What the LLM writes to one question about a cloud; see `Question`."""
         return self.answers(prefix, [Question(question, doubt, places, draft)])[0]
@@ -132,10 +133,8 @@ class PointLanguageModel(nn.Module):
         """
         ids = [self.question_ids(question) for question in questions]
         hidden: list[Tensor] = []
-        start = len(self._before)
-        cache = self.reader.cache(start + TOGETHER)
+        start, cache = len(self._before), self._before_words()
         with self._lora_off():
-            self._read_from_start(self.embed(self._before), cache)
             for some in chunks([len(question) for question in ids]):
                 lengths = [len(question) for question in ids[some]]
                 mask, positions = _packed(start, lengths, self.device)
@@ -238,9 +237,19 @@ class PointLanguageModel(nn.Module):
         # Tensors made in inference mode count no changes; nobody trains them.
         state = (self.device, sum(p._version for p in self._lora if not p.is_inference()))
         if self._reader is None or self._reader[0] != state:
-            self._reader = None  # or both would be held
+            self._reader = self._before_cache = None  # or both would be held
             self._reader = (state, Llama(self._base))
         return self._reader[1]
+
+    def _before_words(self) -> KeyValues:
+        """What the base model alone makes of "USER: ", with room for questions behind it; read once."""
+        reader = self.reader
+        if self._before_cache is None or self._before_cache[0] is not reader:
+            cache = reader.cache(len(self._before) + TOGETHER)
+            with self._lora_off():
+                self._read_from_start(self.embed(self._before), cache)
+            self._before_cache = (reader, cache)
+        return self._before_cache[1]
 
     @property
     def _base(self) -> LlamaForCausalLM:
@@ -255,6 +264,10 @@ class PointLanguageModel(nn.Module):
 
     def question_ids(self, question: str) -> list[int]:
         return self._text_ids(split_prompt(question)[1])
+
+    def guesses(self, question: str) -> list[tuple[int, ...]]:
+        """Answers that name the target as the question does, one for each of its last words."""
+        return [(*self._text_ids(f" {word}"), self.seg_id) for word in last_words(question)]
 
     def _grammar(self, limit: int) -> Grammar:
         nothing = self._text_ids(f" {NO_MASK}")
