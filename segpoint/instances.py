@@ -61,7 +61,8 @@ def separate(
         raise SegPointError(f"up must be a direction, not {up.tolist()}; use (0, 0, 1) for a frame whose z points up")
     up = up / length
     mask = np.asarray(mask, dtype=bool)
-    indices = np.flatnonzero(mask & np.isfinite(xyz).all(axis=1))
+    indices = np.flatnonzero(mask)
+    indices = indices[np.isfinite(xyz[indices]).all(axis=1)]
     if len(indices) == 0:
         return []
     groups = [indices[group] for group in clusters(np.asarray(xyz)[indices], distance)]

@@ -85,16 +85,38 @@ def test_the_same_question_gives_the_same_answer(segmenter, scene):
     first, again = segmenter.segment_many(scene.xyz, ["the mug", "the mug"], rgb=scene.rgb)
     alone = segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb)
     assert np.array_equal(first.mask, again.mask) and first.answer == again.answer
-    # A question alone has a draft by now: other products of the same numbers, which differ in their rounding.
-    assert np.allclose(first.score, alone.score, atol=1e-3)
+    # A question alone has a draft by now: other products of the same numbers, which differ in bfloat16's rounding.
+    assert np.allclose(first.score, alone.score, atol=5e-3)
 
 
 def test_one_cloud_is_read_by_the_llm_once(segmenter, scene, monkeypatch):
     calls = []
     encode = segmenter.language.encode_points
     monkeypatch.setattr(segmenter.language, "encode_points", lambda tokens: calls.append(1) or encode(tokens))
-    segmenter.segment_many(scene.xyz, ["the mug", "the bowl", "the box"], rgb=scene.rgb)
+    xyz = scene.xyz + np.float32(1e-3)
+    segmenter.segment_many(xyz, ["the mug", "the bowl", "the box"], rgb=scene.rgb)
     assert len(calls) == 1
+
+
+def test_a_cloud_that_was_asked_about_last_is_known(segmenter, scene, monkeypatch):
+    xyz, rgb = scene.xyz.copy(), scene.rgb.copy()
+    first = segmenter.segment(xyz, "the mug", rgb=rgb)
+    calls = []
+    encode = segmenter.encode
+    monkeypatch.setattr(segmenter, "encode", lambda *a: calls.append(1) or encode(*a))
+    again = segmenter.segment(xyz.copy(), "the mug", rgb=rgb)
+    assert not calls and np.allclose(first.score, again.score, atol=5e-3)
+    segmenter.segment(xyz, "the bowl", rgb=rgb)
+    segmenter.semantic(xyz, ["mug"], rgb=rgb)
+    assert not calls
+    xyz[np.flatnonzero(np.isfinite(xyz).all(axis=1))[0], 0] += 1e-3  # changed in place by the caller
+    segmenter.segment(xyz, "the mug", rgb=rgb)
+    rgb[0, 0] ^= 1
+    segmenter.segment(xyz, "the mug", rgb=rgb)
+    segmenter.segment(xyz, "the mug")
+    segmenter.segment(xyz, "the mug", frame="map")
+    segmenter.segment(xyz.astype(np.float64), "the mug", frame="map")
+    assert len(calls) == 5
 
 
 def test_frames_agree(segmenter, scene):
@@ -131,8 +153,8 @@ def test_each_instruction_has_its_own_place(segmenter, scene, thing):
     clicked, plain = segmenter.segment_many(scene.xyz, ["this", "this"], scene.rgb, places=[place, None])
     clicked_alone = segmenter.segment(scene.xyz, "this", scene.rgb, clicks=thing[:2])
     plain_alone = segmenter.segment(scene.xyz, "this", scene.rgb)
-    assert np.allclose(clicked.score, clicked_alone.score, atol=1e-3)
-    assert np.allclose(plain.score, plain_alone.score, atol=1e-3)
+    assert np.allclose(clicked.score, clicked_alone.score, atol=5e-3)
+    assert np.allclose(plain.score, plain_alone.score, atol=5e-3)
     assert not np.allclose(clicked.score, plain.score, atol=1e-2)
 
 
