@@ -71,6 +71,13 @@ def separate(
     return sorted(instances, key=lambda instance: -instance.score)
 
 
+def strong(clusters: list[Instance], share: float) -> list[Instance]:
+    """Those of at least ``share`` of the best score; a speck, under a quarter of the largest, sets no mark."""
+    largest = max((len(c.indices) for c in clusters), default=0)
+    best = max((c.score for c in clusters if 4 * len(c.indices) >= largest), default=0.0)
+    return [c for c in clusters if c.score >= share * best]
+
+
 def clusters(xyz: np.ndarray, distance: float) -> list[np.ndarray]:
     """Connected groups of points (M, 3), all finite, that lie within ``distance`` of a neighbour; largest first.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from segpoint.config import BundleConfig, default_bundle
 from segpoint.devices import language_dtype, usable_device
 from segpoint.engines.runner import BACKENDS, Engines, choose
 from segpoint.errors import SegPointError
-from segpoint.instances import Instance, separate
+from segpoint.instances import Instance, separate, strong
 from segpoint.network.answers import Prefix, Question
 from segpoint.network.inputs import PointInputs, collate
 from segpoint.network.language import PointLanguageModel, load_language
@@ -25,6 +24,7 @@ from segpoint.network.place import Places
 from segpoint.network.segpoint import SceneFeatures, SegPoint
 from segpoint.pointing import find_places, side_by_side
 from segpoint.prompts import NO_MASK, Place, instruction_question, semantic_question
+from segpoint.stopwatch import Stopwatch
 
 WORDS_KEPT = 1024  # questions, or as many as one call asks
 _JUDGED_AT_ONCE = 64  # questions; bounds the reader's memory
@@ -385,28 +385,12 @@ class Segmenter:
             min_points=self.config.cluster_points,
             up=cloud.up,
         )
-        instances = _strong(clusters, self.config.weak_target)
+        instances = strong(clusters, self.config.weak_target)
         mask = np.zeros(len(xyz), bool)
         for instance in instances:
             mask[instance.indices] = True
         clock.lap("instances")
         return Segmentation(mask, raw_score, reading.text if instances else NO_MASK, instances, clock.total())
-
-
-class Stopwatch:
-    """Seconds per stage, each lap from the end of the one before; laps of one name add up."""
-
-    def __init__(self, laps: dict[str, float] | None = None) -> None:
-        self.laps = dict(laps or {})
-        self.since = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = self.laps.get(name, 0.0) + now - self.since
-        self.since = now
-
-    def total(self) -> dict[str, float]:
-        return {**self.laps, "total": sum(self.laps.values())}
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
@@ -415,10 +399,3 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
         return False
     bits = f"u{one.dtype.itemsize}"
     return bool((one.view(bits) == other.view(bits)).all())
-
-
-def _strong(clusters: list[Instance], share: float) -> list[Instance]:
-    """Those of at least ``share`` of the best score; a speck, under a quarter of the largest, sets no mark."""
-    largest = max((len(c.indices) for c in clusters), default=0)
-    best = max((c.score for c in clusters if 4 * len(c.indices) >= largest), default=0.0)
-    return [c for c in clusters if c.score >= share * best]

@@ -29,7 +29,8 @@ from segpoint.config import BundleConfig
 from segpoint.errors import SegPointError
 from segpoint.network.inputs import collate
 from segpoint.prompts import instruction_question
-from segpoint.segmenter import Segmenter, Stopwatch
+from segpoint.segmenter import Segmenter
+from segpoint.stopwatch import Stopwatch
 from segpoint_training.labelled import LabelledScan, generated_set
 
 FIRST_SEED = 800_000  # of scenes that neither training nor `segpoint evaluate` sees

@@ -19,7 +19,8 @@ from segpoint.network.inputs import PointInputs
 from segpoint.network.language import PointLanguageModel, load_language
 from segpoint.network.place import PlaceEncoder, Places
 from segpoint.network.segpoint import PointTokens, SegPoint
-from segpoint.segmenter import Segmenter, Stopwatch
+from segpoint.segmenter import Segmenter
+from segpoint.stopwatch import Stopwatch
 from segpoint_training.batches import Batch, Batches
 from segpoint_training.checkpoints import Stateful, averaged_state, part_of
 from segpoint_training.config import StageConfig, TrainConfig

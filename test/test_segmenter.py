@@ -15,12 +15,13 @@ from segpoint import backbone
 from segpoint.cloud import prepare
 from segpoint.config import BundleConfig, CloudConfig, GfpConfig, ReaderConfig
 from segpoint.errors import SegPointError
-from segpoint.instances import Instance
+from segpoint.instances import Instance, strong
 from segpoint.network.inputs import collate
 from segpoint.network.language import Answer, load_language
 from segpoint.network.segpoint import SegPoint
 from segpoint.prompts import NO_MASK, Place, semantic_question
-from segpoint.segmenter import WEIGHTS, Segmenter, Stopwatch, _strong
+from segpoint.segmenter import WEIGHTS, Segmenter
+from segpoint.stopwatch import Stopwatch
 from segpoint_training.scenes.generate import generate_scene
 
 CONFIG = BundleConfig(
@@ -76,9 +77,9 @@ def test_weak_clusters_are_dropped_and_a_speck_sets_no_mark():
         return Instance(np.zeros(3), np.ones(3), np.array([0.0, 0, 0, 1]), score, np.arange(points))
 
     good, weak, speck = cluster(0.9, 400), cluster(0.6, 500), cluster(0.99, 60)
-    assert _strong([speck, good, weak], 0.8) == [speck, good]
-    assert _strong([speck, weak], 0.8) == [speck, weak]
-    assert _strong([], 0.8) == []
+    assert strong([speck, good, weak], 0.8) == [speck, good]
+    assert strong([speck, weak], 0.8) == [speck, weak]
+    assert strong([], 0.8) == []
 
 
 def test_the_same_question_gives_the_same_answer(segmenter, scene):
