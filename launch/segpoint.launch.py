@@ -4,8 +4,8 @@ import os
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition, UnlessCondition
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -21,6 +21,7 @@ ARGUMENTS = {
     "input_topic": ("/camera/camera/depth/color/points", "The clouds (sensor_msgs/PointCloud2)."),
     "instruction_topic": ("/instruction", "What to find, in words (std_msgs/String)."),
     "params_file": (os.path.join(CONFIG, "segpoint.yaml"), "The node's parameters."),
+    "build_only": ("false", "Only build the model's engines into the cache, and stop: no topics, no RViz."),
     "use_sim_time": ("false", "Take the time from /clock (a simulation, or a bag played with --clock)."),
     "namespace": ("", "Namespace of the node and of what it publishes."),
     "rviz": ("true", "Also start RViz with the input, the labelled cloud and the markers."),
@@ -36,11 +37,12 @@ def generate_launch_description() -> LaunchDescription:
     ]
     profile = os.path.join(CONFIG, "fastdds.xml")
     transport = SetEnvironmentVariable(PROFILE, EnvironmentVariable(PROFILE, default_value=profile))  # the user's stays
-    return LaunchDescription([*arguments, transport, OpaqueFunction(function=_node), _rviz()])
+    rviz = GroupAction([_rviz()], condition=UnlessCondition(LaunchConfiguration("build_only")))
+    return LaunchDescription([*arguments, transport, OpaqueFunction(function=_node), rviz])
 
 
 def _node(context: LaunchContext) -> list[Node]:
-    """The node. ``model`` is passed on only where it is given, so that it does not hide the params_file's."""
+    """The node. What is passed on only where it is given does not hide the params_file's."""
     parameters = [
         LaunchConfiguration("params_file"),
         {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)},
@@ -48,6 +50,8 @@ def _node(context: LaunchContext) -> list[Node]:
     model = LaunchConfiguration("model").perform(context)
     if model:
         parameters.append({"model": ParameterValue(os.path.abspath(os.path.expanduser(model)), value_type=str)})
+    if IfCondition(LaunchConfiguration("build_only")).evaluate(context):
+        parameters.append({"build_only": True})
     return [
         Node(
             package="segpoint_ros",

@@ -98,7 +98,10 @@ def ask(node: Asker, patience: float) -> None:
             print("segpoint-ask: waiting for the node", file=sys.stderr)
             told = math.inf
         if time.monotonic() > give_up:
-            raise SegPointError(f"no active node was found in {patience:.0f} s: has it another name or ROS_DOMAIN_ID?")
+            raise SegPointError(
+                f"no active node was found in {patience:.0f} s: is it still loading (its log says), or has it another "
+                "name or ROS_DOMAIN_ID?"
+            )
     settled = time.monotonic() + SETTLE_S
     while time.monotonic() < settled:
         rclpy.spin_once(node, timeout_sec=0.1)

@@ -43,6 +43,7 @@ from segpoint.errors import SegPointError
 from segpoint.prompts import parse_answer
 from segpoint_ros import parameters
 from segpoint_ros.diagnostics import Complaints, Health, diagnostic_array, kind_of
+from segpoint_ros.log import NodeLog
 from segpoint_ros.markers import target_markers
 from segpoint_ros.pointcloud2 import label_cloud, read_cloud
 from segpoint_ros.worker import Worker
@@ -71,6 +72,7 @@ class SegPointNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("segpoint")
+        self._log = NodeLog(self.get_logger())
         self._health = Health()
         self._complaints = Complaints()
         self._asked = Complaints(every=1.0)  # instructions, too, may come in floods
@@ -79,6 +81,7 @@ class SegPointNode(LifecycleNode):
         self._computing = threading.Lock()  # a Segmenter does one thing at a time, also after a hasty deactivation
         self._inputs: list = []
         self._outputs: list = []
+        self._labelled = PointCloud2()
         self._instruction = ""
         self._settings = parameters.Parameters()
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -87,21 +90,43 @@ class SegPointNode(LifecycleNode):
         # By the machine's clock: with use_sim_time a paused simulation must not silence the node.
         self.create_timer(1.0, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    @property
+    def build_only(self) -> bool:
+        """Whether the node is there to `build`, and for nothing else."""
+        return self._settings.build_only
+
     def autostart(self) -> None:
         """Configure and activate, where the parameter says so."""
         if self._settings.autostart and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+    def build(self) -> bool:
+        """Load the model, which makes the engines that are not there yet. Whether the next start finds all of them."""
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            return False
+        assert self._segmenter is not None  # it is configured
+        taken = self._segmenter.engines.runner.name
+        if taken == "torch" and self._settings.backend != "torch":
+            self.get_logger().error("no engines were built (build_only): the warning above says why")
+            return False
+        self.get_logger().info(f"all is there for {taken} (build_only): stopping")
+        return True
 
     def close(self) -> None:
         """Stop in whatever state it is. The object is of no use afterwards."""
         self._stop_work()
         self.destroy_node()
 
+    def destroy_node(self) -> None:
+        self._log.close()
+        super().destroy_node()
+
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         started = time.perf_counter()
         values = self._settings
+        self.get_logger().info("loading the model")
         try:
             from segpoint import Segmenter  # torch and transformers: seconds
 
@@ -115,7 +140,7 @@ class SegPointNode(LifecycleNode):
         self._outputs = [self._points_out, self._markers_out, self._answer_out]
         self._instruction = values.instruction.strip()
         self._health.recovered()
-        self._health.note(model=values.model or "the one that ships")
+        self._health.note(model=values.model or "the one that ships", backend=self._segmenter.engines.runner.name)
         self.get_logger().info(f"model loaded in {time.perf_counter() - started:.1f} s")
         return TransitionCallbackReturn.SUCCESS
 
@@ -171,6 +196,7 @@ class SegPointNode(LifecycleNode):
         for output in self._outputs:
             self.destroy_lifecycle_publisher(output)
         self._outputs = []
+        self._labelled = PointCloud2()
         self._segmenter = None
 
     # Callbacks: store and return
@@ -212,7 +238,7 @@ class SegPointNode(LifecycleNode):
         started = time.perf_counter()
         self._check_age(message)
         frame = frame_of(message.header.frame_id, self._settings.frame)
-        cloud = read_cloud(message)
+        cloud = read_cloud(message, copy=False)
         read = time.perf_counter() - started
         segmenter = self._segmenter
         assert segmenter is not None  # there is a worker only while there is a model
@@ -225,7 +251,9 @@ class SegPointNode(LifecycleNode):
         found, header = answer.found, answer.message.header
         if self._points_out.get_subscription_count():
             label = target_labels(found)
-            self._points_out.publish(label_cloud(answer.message, label, found.score, answer.frame))
+            # Published is copied: the message may be written over next time.
+            self._labelled = label_cloud(answer.message, label, found.score, answer.frame, into=self._labelled)
+            self._points_out.publish(self._labelled)
         if self._markers_out.get_subscription_count():
             name = ", ".join(dict.fromkeys(parse_answer(found.answer)))
             self._markers_out.publish(
@@ -295,7 +323,11 @@ def _seconds(value: float | None) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is told to stop, and end the process. Returns 2 where an argument is wrong."""
+    """Run the node until it is told to stop, or with ``build_only`` until that is done, and end the process.
+
+    Returns 2 where an argument is wrong. The process ends with 0, or where ``build_only`` failed with 1, where it was
+    broken off with 130.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_once)
     try:
@@ -308,12 +340,12 @@ def main(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         rclpy.try_shutdown(uninstall_handlers=False)
         os._exit(0)  # as below
+    code = 130 if node.build_only else 0
     try:
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        node.autostart()
-        while rclpy.ok():
-            executor.spin_once(timeout_sec=0.2)  # a signal is seen between two waits
+        if node.build_only:
+            code = 0 if node.build() else 1
+        else:
+            _work(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
@@ -321,7 +353,16 @@ def main(args: list[str] | None = None) -> int:
         rclpy.try_shutdown(uninstall_handlers=False)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # unloading torch takes longer than launch waits, and crashes under a computation that still runs
+    os._exit(code)  # unloading torch takes longer than launch waits, and crashes under a computation that still runs
+
+
+def _work(node: SegPointNode) -> None:
+    """Run the node until something interrupts it."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    node.autostart()
+    while rclpy.ok():
+        executor.spin_once(timeout_sec=0.2)  # a signal is seen between two waits
 
 
 def _stop_once(number: int, frame: object) -> None:

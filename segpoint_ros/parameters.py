@@ -11,6 +11,8 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+BACKENDS = ("auto", "tensorrt", "onnxruntime", "torch")  # segpoint.engines.runner's, which takes seconds to import
+
 
 def _parameter(default: Any, description: str, *, choices: tuple[str, ...] = (), live: bool = False) -> Any:
     return dataclasses.field(default=default, metadata={"description": description, "choices": choices, "live": live})
@@ -21,8 +23,14 @@ class Parameters:
     """Values as the node uses them. Floats are seconds, from 0 to a day."""
 
     autostart: bool = _parameter(True, "Configure and activate by itself; false leaves that to a lifecycle manager.")
+    build_only: bool = _parameter(False, "Only build the model's engines into the cache, and stop; 0 is the exit code.")
     model: str = _parameter("", "Bundle folder (config.json, model.safetensors); empty takes the one that ships.")
-    backend: str = _parameter("auto", "What computes the network; auto takes the best that is installed.")
+    backend: str = _parameter(
+        "auto",
+        "What computes the network: tensorrt (on an NVIDIA GPU), onnxruntime (on a CPU), torch (on either), or auto, "
+        "the fastest that works on the device. The engines of the first two are built at the first start.",
+        choices=BACKENDS,
+    )
     device: str = _parameter("auto", "Where it is computed: auto, cpu, cuda or cuda:N.")
     frame: str = _parameter(
         "auto",
@@ -48,7 +56,7 @@ def declare(node: Node) -> Parameters:
             name=field.name,
             description=field.metadata["description"],
             additional_constraints=f"one of {', '.join(choices)}" if choices else "",
-            read_only=field.name == "autostart",
+            read_only=field.name in ("autostart", "build_only"),
         )
         if isinstance(field.default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=0.0, to_value=86400.0)]

@@ -7,7 +7,6 @@ dtype), so nothing here loops over points.
 
 from __future__ import annotations
 
-import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,9 +45,10 @@ class Cloud:
     rgb: np.ndarray | None
 
 
-def read_cloud(message: PointCloud2) -> Cloud:
+def read_cloud(message: PointCloud2, copy: bool = True) -> Cloud:
     """Coordinates and colour of a message, each copied once into a compact array.
 
+    copy: False lets them look into the message, not to be written, where they lie there as such arrays do.
     Colour is a packed ``rgb`` or ``rgba`` (float32 or 32-bit integer) or the three uint8 fields ``r``, ``g``, ``b``.
     Raises `SegPointError` where x, y or z is missing or no real number, where a field does not fit into a point, or
     where there is less data than the header says.
@@ -65,11 +65,26 @@ def read_cloud(message: PointCloud2) -> Cloud:
         found = ", ".join(f"{axis}: {kind}" for axis, kind in kinds.items())
         raise SegPointError(f"expected x, y, z to be one float32 or float64 each, got {found}")
     wide = any(kind.itemsize == 8 for kind in kinds.values())
-    xyz = np.empty((*points.shape, 3), np.float64 if wide else np.float32)
-    for column, axis in enumerate("xyz"):
-        xyz[..., column] = points[axis]
     colour = _colour(message, points)
-    return Cloud(xyz.reshape(-1, 3), None if colour is None else np.ascontiguousarray(colour).reshape(-1, 3))
+    return Cloud(
+        xyz=_side_by_side([points[axis] for axis in "xyz"], np.float64 if wide else np.float32, copy),
+        rgb=None if colour is None else _side_by_side(colour, np.uint8, copy),
+    )
+
+
+def _side_by_side(columns: Sequence[np.ndarray], dtype: type[np.generic], copy: bool) -> np.ndarray:
+    """Columns, each (height, width), as one array (M, columns): compact, or without ``copy`` a view if there is one."""
+    first, count = columns[0], len(columns)
+    if not copy and first.size and all(column.dtype == dtype and column.flags.aligned for column in columns):
+        gaps = set(np.diff([column.__array_interface__["data"][0] for column in columns]).tolist())
+        if len(gaps) == 1 and first.strides[0] == first.shape[1] * first.strides[1]:
+            strides = (first.strides[1], gaps.pop())
+            return np.lib.stride_tricks.as_strided(first, (first.size, count), strides, writeable=False)
+    # A column at a time: NumPy's inner loop then runs over the points, and not M times over three values.
+    compact = np.empty((*first.shape, count), dtype)
+    for number, column in enumerate(columns):
+        compact[..., number] = column
+    return compact.reshape(-1, count)
 
 
 def points_of(message: PointCloud2) -> np.ndarray:
@@ -106,6 +121,7 @@ def label_cloud(
     score: np.ndarray,
     frame: str = "body",
     highlight: tuple[int, int, int] = HIGHLIGHT,
+    into: PointCloud2 | None = None,
 ) -> PointCloud2:
     """The same cloud with what was found in it.
 
@@ -116,38 +132,35 @@ def label_cloud(
     ``input_label``, ``input_score`` or ``input_rgb``.
 
     label: (M,) uint32, 0 is no target.   score: (M,) float32.   frame: "optical", "body" or "map", says what height is.
+    into: an earlier result that nobody needs any more, to be written over: fresh memory takes longer than the rest.
     """
     points = points_of(message)
     fields, step = _output_fields(message)
-    target = label.reshape(points.shape) > 0
-
-    data = array.array("B", bytes(1)) * (points.size * step)
-    every_byte = np.dtype((np.uint8, (message.point_step,)))
-    np.frombuffer(data, np.uint8).reshape(*points.shape, step)[..., : message.point_step] = _view(message, every_byte)
-    out = PointCloud2(
-        header=message.header,
-        height=points.shape[0],
-        width=points.shape[1],
-        fields=fields,
-        is_bigendian=message.is_bigendian,
-        point_step=step,
-        row_step=step * points.shape[1],
-        data=data,
-        is_dense=message.is_dense,
-    )
+    out = PointCloud2() if into is None else into
+    if (out.fields, out.is_bigendian, len(out.data)) != (fields, message.is_bigendian, points.size * step):
+        _make_room(out, points.size, step)  # else the bytes that are no field's are zeros already
+    out.header, out.fields = message.header, fields
+    out.is_bigendian, out.is_dense = message.is_bigendian, message.is_dense
+    out.height, out.width = points.shape
+    out.point_step, out.row_step = step, step * out.width
+    if not points.size:
+        return out
+    every_byte = np.dtype((np.void, message.point_step))
+    _view(out, every_byte)[...] = _view(message, every_byte)
     labelled = points_of(out)
     labelled["label"] = label.reshape(points.shape)
     labelled["score"] = score.reshape(points.shape)
-    if points.size:
-        packed = _packed_colour(fields)
-        assert packed is not None  # _output_fields saw to it
-        colour = _channels(out, packed)
-        if _packed_colour(message.fields) is None:
-            own = _colour(message, points)
-            colour[...] = _grey(points, frame)[..., None] if own is None else own
-        colour[target] = (
-            HIGHLIGHT_STRENGTH * np.asarray(highlight) + (1 - HIGHLIGHT_STRENGTH) * colour[target]
-        ).astype(np.uint8)
+    packed = _packed_colour(fields)
+    assert packed is not None  # _output_fields saw to it
+    colour = _channels(out, packed)
+    if _packed_colour(message.fields) is None:
+        own = _colour(message, points)
+        for channel, values in zip(colour, [_grey(points, frame)] * 3 if own is None else own, strict=True):
+            channel[...] = values
+    target = np.flatnonzero(label > 0)
+    for channel, value in zip(colour, highlight, strict=True):
+        flat = channel.reshape(-1)  # a view, for here no bytes lie between the rows
+        flat[target] = HIGHLIGHT_STRENGTH * value + (1 - HIGHLIGHT_STRENGTH) * flat[target]
     return out
 
 
@@ -160,13 +173,8 @@ def make_cloud(
     """
     names: Sequence[str] = ("x", "y", "z") if rgb is None else ("x", "y", "z", "rgb")
     step = 4 * len(names)
-    data = array.array("B", bytes(1)) * (len(xyz) * step)
-    values = np.frombuffer(data, "<f4").reshape(len(xyz), len(names))
-    values[:, :3] = xyz
-    if rgb is not None:
-        np.frombuffer(data, np.uint8).reshape(len(xyz), step)[:, 12:15] = rgb[:, ::-1]
     width = len(xyz) if width is None else width
-    return PointCloud2(
+    out = PointCloud2(
         header=header,
         height=height,
         width=width,
@@ -174,9 +182,24 @@ def make_cloud(
         is_bigendian=False,
         point_step=step,
         row_step=step * width,
-        data=data,
         is_dense=bool(np.isfinite(xyz).all()),
     )
+    _make_room(out, len(xyz), step)
+    points = points_of(out)
+    for values, axis in zip(xyz.T, "xyz", strict=True):
+        points[axis] = values.reshape(points.shape)
+    if rgb is not None:
+        for values, channel in zip(rgb.T, _channels(out, out.fields[3]), strict=True):
+            channel[...] = values.reshape(points.shape)
+    return out
+
+
+def _make_room(message: PointCloud2, count: int, step: int) -> None:
+    """Zeros for ``count`` points in the message's own array: data that is handed to a message is copied by it."""
+    data = message.data
+    del data[:]
+    data.frombytes(bytes(step))
+    data *= count  # in place
 
 
 def _layout(message: PointCloud2) -> tuple[int, int, int]:
@@ -239,22 +262,22 @@ def _packed_colour(fields: Sequence[PointField]) -> PointField | None:
     return None
 
 
-def _colour(message: PointCloud2, points: np.ndarray) -> np.ndarray | None:
-    """(height, width, 3) uint8, a view where the colour is packed; None without colour."""
+def _colour(message: PointCloud2, points: np.ndarray) -> list[np.ndarray] | None:
+    """R, G and B, each a (height, width) uint8 view into the message; None without colour."""
     packed = _packed_colour(message.fields)
     if packed is not None:
         return _channels(message, packed)
     names = points.dtype.names or ()
     if all(name in names and points.dtype[name] == np.uint8 for name in "rgb"):
-        return np.stack([points[name] for name in "rgb"], axis=-1)
+        return [points[name] for name in "rgb"]
     return None
 
 
-def _channels(message: PointCloud2, packed: PointField) -> np.ndarray:
-    """The bytes R, G, B of a packed colour as a (height, width, 3) uint8 view into the message."""
+def _channels(message: PointCloud2, packed: PointField) -> list[np.ndarray]:
+    """R, G and B of a packed colour, each a (height, width) uint8 view into the message."""
     # Little-endian 0xAARRGGBB lies in memory as B G R A, big-endian as A R G B.
-    argb = _view(message, np.dtype((np.uint8, (4,))), packed.offset)
-    return argb[..., 1:] if message.is_bigendian else argb[..., 2::-1]
+    places = (1, 2, 3) if message.is_bigendian else (2, 1, 0)
+    return [_view(message, np.dtype(np.uint8), packed.offset + place) for place in places]
 
 
 def _view(message: PointCloud2, dtype: np.dtype, offset: int = 0) -> np.ndarray:
@@ -272,7 +295,7 @@ def _grey(points: np.ndarray, frame: str) -> np.ndarray:
     else:
         value = -points["y"].astype(np.float32) if frame == "optical" else points["z"].astype(np.float32)
     finite = value[np.isfinite(value)]
-    # Percentiles, because one reflector or one stray point must not turn the rest black.
-    low, high = np.percentile(finite, (5, 95)) if finite.size else (0.0, 1.0)
+    # Percentiles, because one reflector or one stray point must not turn the rest black; some ten thousand points tell.
+    low, high = np.percentile(finite[:: max(1, finite.size // 10_000)], (5, 95)) if finite.size else (0.0, 1.0)
     grey = np.clip((value - low) / max(high - low, 1e-6), 0, 1)
     return (40 + 180 * np.nan_to_num(grey)).astype(np.uint8)

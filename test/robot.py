@@ -23,7 +23,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
-PATIENCE = 120.0  # seconds; a loaded machine loads a model slowly
+PATIENCE = 180.0  # seconds; a loaded machine loads a model slowly, and the first time exports its engines
 REPEAT = 10.0  # seconds after which a best-effort cloud is sent again
 
 

@@ -116,7 +116,8 @@ def test_the_launch_file_with_the_real_launch(repository) -> None:
         pytest.skip("segpoint_ros is not built in this ROS environment")
     description = get_launch_description_from_python_launch_file(str(repository / "launch" / "segpoint.launch.py"))
     arguments = {a.name: a for a in description.entities if isinstance(a, DeclareLaunchArgument)}
-    assert {"model", "input_topic", "instruction_topic", "params_file", "rviz", "use_sim_time"} <= set(arguments)
+    expected = {"model", "input_topic", "instruction_topic", "build_only", "params_file", "rviz", "use_sim_time"}
+    assert expected <= set(arguments)
     for argument in arguments.values():
         assert argument.default_value is not None
         assert len(argument.description) > 10

@@ -22,8 +22,9 @@ from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
+from segpoint.engines.runner import BACKENDS  # noqa: E402
 from segpoint.files import write_points  # noqa: E402
-from segpoint_ros import ask  # noqa: E402
+from segpoint_ros import ask, parameters  # noqa: E402
 from segpoint_ros.node import frame_of  # noqa: E402
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud  # noqa: E402
 from segpoint_training.demo import INSTRUCTION, SEED, TARGET  # noqa: E402
@@ -234,6 +235,20 @@ def test_parameters_are_checked(robot) -> None:
     assert robot.set_parameter("max_age", -1.0)
     assert "clean it up first" in robot.set_parameter("model", "elsewhere")
     assert robot.set_parameter("marker_lifetime", 2.0) == ""
+    assert "one of auto, tensorrt, onnxruntime, torch" in robot.set_parameter("backend", "tpu")
+    assert robot.set_parameter("build_only", True)
+
+
+def test_backends_are_those_that_there_are() -> None:
+    assert parameters.BACKENDS == BACKENDS
+
+
+def test_the_backend_is_in_the_log_and_in_the_diagnostics(robot, log) -> None:
+    robot.wait(lambda: "backend" in robot.diagnostics, "backend in the diagnostics")
+    backend = robot.diagnostics["backend"]
+    assert backend.startswith(("onnxruntime", "tensorrt"))
+    (line,) = [line for line in log.read_text().splitlines() if "GEM, encoder and GFP run" in line]
+    assert line.startswith("[INFO]") and line.endswith(f"run on {backend}")
 
 
 def test_lifecycle(robot, cloud, log, tmp_path) -> None:
@@ -275,6 +290,7 @@ def test_it_stops_soon_when_told_also_at_work(robot, process, cloud, log) -> Non
 WRONG = [
     (["-p", "frame:=sideways"], "one of auto, optical, body, map"),
     (["-p", "max_age:=soon"], "max_age"),
+    (["-p", "backend:=tpu"], "one of auto, tensorrt, onnxruntime, torch"),
     (["--params-file", "/nowhere.yaml"], "/nowhere.yaml"),
     (["-r", "__node:=bad name!"], "bad name!"),
     (["--nonsense"], "--nonsense"),

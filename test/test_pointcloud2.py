@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,73 @@ def test_every_layout_is_read(xyz, rgb, layout, datatype, colour) -> None:
         np.testing.assert_array_equal(cloud.rgb, rgb)
 
 
+def random_cloud(seed: int) -> PointCloud2:
+    """Fields of random types and counts, in random order with random gaps, and random bytes in all."""
+    rng = np.random.default_rng(seed)
+    wide = F8 if rng.random() < 0.3 else F4
+    kinds = {axis: (wide, 1) for axis in "xyz"} | {"ring": (U2, 1), "normal": (F4, 3), "time": (F8, 1)}
+    kinds |= ({"rgb": (F4, 1)}, {"rgba": (U4, 1)}, {name: (U1, 1) for name in "rgb"})[rng.integers(3)]
+    fields, step = [], 0
+    for name in rng.permutation(list(kinds)):
+        datatype, count = kinds[name]
+        step += int(rng.integers(0, 5)) * int(rng.random() < 0.5)
+        fields.append(PointField(name=str(name), offset=step, datatype=datatype, count=count))
+        step += np.dtype(KIND[datatype]).itemsize * count
+    step += int(rng.integers(0, 20))
+    height, width = (1, M) if rng.random() < 0.3 else (HEIGHT, WIDTH)
+    row_step = step * width + int(rng.integers(0, 20)) * int(rng.random() < 0.5)
+    return PointCloud2(
+        height=height, width=width, fields=fields, is_bigendian=bool(rng.random() < 0.4), point_step=step,
+        row_step=row_step, data=rng.bytes(row_step * height),
+    )  # fmt: skip
+
+
+def values(cloud: PointCloud2, name: str, bits: bool = False) -> list[tuple[float, ...]]:
+    """A field read point by point with struct, slow and plain; or the bits of a packed colour."""
+    (field,) = [field for field in cloud.fields if field.name == name]
+    order = ">" if cloud.is_bigendian else "<"
+    kind = "I" if bits else {F4: "f", F8: "d", U1: "B", U2: "H", U4: "I"}[field.datatype]
+    starts = [
+        row * cloud.row_step + column * cloud.point_step + field.offset
+        for row in range(cloud.height)
+        for column in range(cloud.width)
+    ]
+    return [struct.unpack_from(f"{order}{field.count}{kind}", cloud.data, start) for start in starts]
+
+
+def same(found: np.ndarray, expected: list[tuple[float, ...]]) -> None:
+    np.testing.assert_array_equal(found.reshape(len(expected), -1), np.array(expected))  # NaN counts as NaN
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_random_layout_is_read_and_labelled_as_point_by_point(seed) -> None:
+    before = random_cloud(seed)
+    untouched = bytes(before.data)
+    names = {field.name for field in before.fields}
+    cloud = read_cloud(before)
+    for column, axis in enumerate("xyz"):
+        same(cloud.xyz[:, column], values(before, axis))
+    if "r" in names:
+        colour = np.concatenate([np.array(values(before, name)) for name in "rgb"], axis=1)
+    else:
+        (packed_field,) = names & {"rgb", "rgba"}
+        word = np.array(values(before, packed_field, bits=True))[:, 0]
+        colour = np.stack([word >> 16 & 255, word >> 8 & 255, word & 255], axis=1)
+    np.testing.assert_array_equal(cloud.rgb, colour)
+
+    label, score = answer()
+    after = label_cloud(before, label, score)
+    same(label, values(after, "label"))
+    same(score, values(after, "score"))
+    for name in names - {"rgb", "rgba"}:
+        same(np.array(values(after, name)), values(before, name))
+    target = label > 0
+    np.testing.assert_array_equal(read_cloud(after).rgb[~target], colour[~target])
+    mixed = (0.7 * np.array([255, 64, 32]) + (1 - 0.7) * colour[target]).astype(np.uint8)
+    np.testing.assert_array_equal(read_cloud(after).rgb[target], mixed)
+    assert bytes(before.data) == untouched
+
+
 def test_fields_in_any_order_and_padding_without_a_name(xyz, rgb) -> None:
     columns = {"rgb": (U4, packed(rgb)), "z": (F4, xyz[:, 2]), "x": (F4, xyz[:, 0]), "y": (F4, xyz[:, 1])}
     cloud = message(columns)
@@ -119,6 +188,26 @@ def test_a_repeat_that_reaches_past_the_data_is_ignored(xyz, rgb) -> None:
     assert read_cloud(cloud).rgb is None
     label, score = answer()
     np.testing.assert_array_equal(points_of(label_cloud(cloud, label, score))["label"].ravel(), label)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_random_layout_is_the_same_without_a_copy(seed) -> None:
+    message = random_cloud(seed)
+    copied, seen = read_cloud(message), read_cloud(message, copy=False)
+    assert seen.xyz.dtype == copied.xyz.dtype
+    np.testing.assert_array_equal(seen.xyz, copied.xyz)
+    np.testing.assert_array_equal(seen.rgb, copied.rgb)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_only_what_does_not_lie_there_as_an_array_is_copied(xyz, rgb, layout) -> None:
+    cloud = message(coordinates(xyz) | {"rgb": (U4, packed(rgb))}, **layout)
+    xyz_is_there, rgb_is_there = layout in ({}, {"gap": 4}), "row_gap" not in layout
+    seen, data = read_cloud(cloud, copy=False), np.frombuffer(cloud.data, np.uint8)
+    assert np.shares_memory(seen.xyz, data) == xyz_is_there != seen.xyz.flags.writeable
+    assert np.shares_memory(seen.rgb, data) == rgb_is_there != seen.rgb.flags.writeable
+    copied = read_cloud(cloud)
+    assert not np.shares_memory(copied.xyz, data) and not np.shares_memory(copied.rgb, data)
 
 
 def test_points_are_a_view(xyz) -> None:
@@ -230,6 +319,28 @@ def test_label_overwrites_its_own_fields_and_keeps_foreign_ones(xyz) -> None:
     assert labelled.dtype.names == ("x", "y", "z", "input_label", "score", "rgb", "label")
     np.testing.assert_array_equal(labelled["input_label"].ravel(), np.arange(M))
     np.testing.assert_array_equal(labelled["label"].ravel(), label)
+
+
+def test_a_result_may_be_written_over(xyz, rgb) -> None:
+    """Whatever it held, the next one is what it would have been in a message of its own."""
+    label, score = answer()
+    clouds = [
+        make_cloud(Header(frame_id="a"), xyz, rgb, WIDTH, HEIGHT),
+        make_cloud(Header(frame_id="b"), xyz[::-1], rgb[::-1]),
+        message(coordinates(xyz, F8) | {"r": (U1, rgb[:, 0])}, big=True),
+        message(coordinates(xyz, F8) | {"r": (U1, rgb[:, 0])}),
+        make_cloud(Header(), xyz[:0]),
+        message(coordinates(xyz) | {"rgb": (U4, packed(rgb))}, gap=1, tail=3),
+        message(coordinates(xyz) | {"bgr": (U4, packed(rgb))}, gap=1, tail=3),
+        make_cloud(Header(frame_id="c"), xyz, rgb, WIDTH, HEIGHT),
+    ]
+    kept = PointCloud2()
+    for cloud in clouds:
+        some = slice(0, cloud.width * cloud.height)
+        fresh = label_cloud(cloud, label[some], score[some])
+        assert label_cloud(cloud, label[some], score[some], into=kept) is kept
+        assert kept == fresh
+        label, score = label[::-1], score[::-1]
 
 
 def test_a_foreign_rgb_is_kept_under_another_name(xyz) -> None:

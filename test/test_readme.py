@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,7 +39,7 @@ def node(monkeypatch: pytest.MonkeyPatch, ros_environment: dict[str, str]):
     class NoModel:
         @staticmethod
         def from_bundle(*_: object) -> object:
-            return object()
+            return SimpleNamespace(engines=SimpleNamespace(runner=SimpleNamespace(name="none")))
 
     monkeypatch.setitem(vars(segpoint), "Segmenter", NoModel)
     rclpy.init(domain_id=int(ros_environment["ROS_DOMAIN_ID"]))
