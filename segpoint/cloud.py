@@ -102,7 +102,7 @@ def prepare(xyz: np.ndarray, rgb: np.ndarray | None, frame: str, config: CloudCo
         )
     voxel = coarse_of[first_of]
     pad = config.points - count
-    colour = np.full((count, 3), NO_COLOUR, np.float32)
+    colour: np.ndarray = np.full((count, 3), NO_COLOUR, np.float32)
     if rgb is not None:
         colour = _means(np.stack([channel[usable] for channel in rgb.T]).T, count, voxel) / 255.0
     focus_of = np.zeros(count, bool)
