@@ -1,6 +1,6 @@
-"""The LLM's part on this machine: which runtime, how many questions, draft or none. Least CPU seconds of the repeats.
+"""Ways to run the LLM: which runtime, and many questions packed or in a batch. Least CPU seconds of the repeats.
 
-python benchmarks/language.py [--part runtime|questions|drafts] [--repeats 5] [--threads 1]
+python benchmarks/language.py [--part runtime|questions] [--repeats 5] [--threads 1]
 
 Runtimes take turns within one process and CPU time is counted, so a busy machine distorts little.
 """
@@ -24,6 +24,7 @@ from segpoint.network.answers import Question  # noqa: E402
 from segpoint.network.language import PointLanguageModel, load_language  # noqa: E402
 from segpoint.network.llama import Llama  # noqa: E402
 from segpoint.prompts import instruction_question  # noqa: E402
+from segpoint.turns import take_turns  # noqa: E402
 
 SIZES = ((140, 0), (20, 140), (1, 160))  # tokens read, tokens before: the points, a question, one more token
 TEXTS = ("the mug", "pick up the red box", "something to drink from", "the leftmost object on the table")
@@ -31,15 +32,7 @@ TEXTS = ("the mug", "pick up the red box", "something to drink from", "the leftm
 
 def least(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Name → milliseconds of CPU, the least of the repeats after one to warm up."""
-    for function in functions.values():
-        function()
-    found = dict.fromkeys(functions, float("inf"))
-    for _ in range(repeats):
-        for name, function in functions.items():
-            start = time.process_time()
-            function()
-            found[name] = min(found[name], 1000 * (time.process_time() - start))
-    return found
+    return {name: 1000 * min(s) for name, s in take_turns(functions, repeats, time.process_time).items()}
 
 
 def language(dtype: str) -> PointLanguageModel:
@@ -160,26 +153,9 @@ def questions(repeats: int) -> None:
         print(f"{name:40}" + "".join(f"{value:12.1f}" for value in values))
 
 
-def drafts(repeats: int) -> None:
-    model = language("bfloat16")
-    prefix, text = model.encode_points(torch.randn(1, 128, 192)), instruction_question(TEXTS[0])
-    read = model.answer(prefix, text, -torch.inf).read
-    print(f"an answer of {len(read) + 1} tokens, CPU milliseconds")
-    timed = least(
-        {
-            "no draft": lambda: model.answer(prefix, text, -torch.inf),
-            "the right draft": lambda: model.answer(prefix, text, -torch.inf, draft=read),
-            "a wrong draft": lambda: model.answer(prefix, text, -torch.inf, draft=tuple(t + 1 for t in read)),
-        },
-        repeats,
-    )
-    for name, value in timed.items():
-        print(f"{name:40}{value:12.1f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parts = {"runtime": runtimes, "questions": questions, "drafts": drafts}
+    parts = {"runtime": runtimes, "questions": questions}
     parser.add_argument("--part", choices=parts, action="append", help="default: all")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)

@@ -30,6 +30,7 @@ OFFLINE = {
     "generate": ("segpoint_training.generate", "write generated scenes: labelled scans, training shards or a sheet"),
     "train": ("segpoint_training.train", "train a bundle"),
     "ablate": ("segpoint_training.ablate", "measure what GEM, GFP and each way to adapt the encoder are worth"),
+    "benchmark": ("segpoint_training.benchmark.command", "measure how fast it is here, and beside others"),
     "evaluate": ("segpoint_training.evaluate", "measure a bundle, on generated scenes or a folder of labelled clouds"),
 }
 
@@ -85,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--json", action="store_true", help="print the result as JSON")
     segment.set_defaults(run=_segment)
 
-    setup = commands.add_parser("setup", help="put the language model that the bundle builds on in place, once")
+    setup = commands.add_parser("setup", help="put the language model in place and make the bundle's engines, once")
     setup.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="default: bfloat16")
-    setup.add_argument("--force", action="store_true", help="build it again even if it is there")
+    setup.add_argument("--force", action="store_true", help="make both again even if they are there")
     setup.set_defaults(run=_setup)
 
     export = commands.add_parser("export", help="write a bundle's network as ONNX graphs, checked against PyTorch")
@@ -202,20 +203,41 @@ def _segment(args: argparse.Namespace) -> int:
 
 def _setup(args: argparse.Namespace) -> int:
     from segpoint.backbone import setup
+    from segpoint.config import default_bundle
+    from segpoint.engines.exported import find_exported
 
-    print(f"ready: {setup(dtype=args.dtype, force=args.force)}")
+    _log_progress()
+    print(f"language model: {setup(dtype=args.dtype, force=args.force)}", flush=True)
+    bundle = default_bundle()
+    engines = None if args.force else find_exported(bundle)
+    if engines is None:
+        print("engines: being made, which takes about half a minute", file=sys.stderr)
+        from segpoint.engines.export import set_up
+        from segpoint.engines.runner import Unavailable
+
+        try:
+            engines = set_up(bundle, anew=args.force).folder
+        except Unavailable as error:
+            print(f"engines: none, PyTorch will compute instead, which is slower ({error})", file=sys.stderr)
+            return 0
+    print(f"engines: {engines}")
     return 0
 
 
 def _export(args: argparse.Namespace) -> int:
-    import logging
-
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("segpoint").setLevel(logging.INFO)  # an export takes a while, and says what it is at
+    _log_progress()
     from segpoint.engines.export import run
 
     print(run(args.bundle, args.out, args.tensorrt))
     return 0
+
+
+def _log_progress() -> None:
+    """An export takes a while, and says what it is at on standard error."""
+    import logging
+
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("segpoint").setLevel(logging.INFO)
 
 
 def _write_labelled(path: str, points: PointFile, result: Segmentation) -> None:

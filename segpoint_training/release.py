@@ -20,6 +20,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from segpoint.config import BundleConfig
+from segpoint.engines.export import signature_table
+from segpoint.engines.graphs import signatures
 from segpoint.errors import SegPointError
 from segpoint.files import check_folder, reading
 from segpoint.segmenter import WEIGHTS
@@ -48,10 +51,13 @@ def write_card(run: Path, bundle: Path, figures: Sequence[Path]) -> None:
     records = [read_record(path) for path in figures]
     with reading(run / "log.jsonl", "give the folder of a finished run, or take out the line that is torn"):
         log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    weights = load_file(bundle / WEIGHTS)
+    graphs = signatures(BundleConfig.load(bundle), weights["network.gamma.0.weight"].shape[1])
     text = _CARD.format(
         sha256=_sha256(bundle / WEIGHTS),
         size=f"{(bundle / WEIGHTS).stat().st_size / 1e6:.1f} MB",
-        parts=_parts_table(load_file(bundle / WEIGHTS)),
+        parts=_parts_table(weights),
+        graphs=signature_table(graphs),
         start=_start(log),
         training=_training_table(log),
         figures="\n\n".join(_figures(record) for record in records) or "Not measured yet.",
@@ -157,6 +163,13 @@ segpoint train config/training/segpoint_default.yaml --run runs/default --bundle
 ## Size
 
 {parts}
+
+## Graphs
+
+What `segpoint export` writes as `gem.onnx`, `encoder.onnx` and `gfp.onnx`: the network without the language model and
+the mask reader, in float32 and fixed shapes. `segpoint/network/` says what each tensor is.
+
+{graphs}
 
 ## Measured
 

@@ -70,7 +70,7 @@ def textbook(model: PointLanguageModel, points: torch.Tensor, question: Question
     grammar = model.grammar
     words = torch.cat([model._base.get_input_embeddings().weight, model.seg_embedding])
     ids = model.question_ids(question.text)
-    places = told(0) if question.places is None else question.places
+    places = words[:0] if question.places is None else question.places
     before = torch.cat([words[model._before], model.project(points[0]), places])
     written: list[int] = []
     while len(written) < grammar.limit:
@@ -130,6 +130,28 @@ def test_a_draft_changes_nothing(model, points):
 
 
 @torch.no_grad()
+def test_many_guesses_change_nothing(model, points, passes, monkeypatch):
+    prefix = model.encode_points(points)
+    for question in asked():
+        plain = model.answers(prefix, [replace(question, draft=())])[0]
+        first, seg = model.question_ids("mug")[0], model.seg_id
+        guesses = [(first, seg), plain.read[:1] + (first, seg), plain.read[:2] + (first,), plain.read, (seg,)]
+        for some in (guesses, guesses[::-1], guesses[:2], []):
+            passes.clear()
+            with monkeypatch.context() as patch:
+                patch.setattr(model, "guesses", lambda text, some=some: some)
+                assert same(model.answers(prefix, [question])[0], plain)
+            assert len(passes) == 1 or plain.read not in some
+        assert same(model.answers(prefix, [question])[0], plain), "its own words"
+
+
+@torch.no_grad()
+def test_guesses_are_the_words_of_the_question(model):
+    ids = model.guesses("pick up the red mug. Please output segmentation mask.")
+    assert [model.decode(list(guess)) for guess in ids] == ["mug <SEG>", "red <SEG>", "pick <SEG>"]
+
+
+@torch.no_grad()
 def test_an_answer_that_has_not_changed_is_one_pass(model, points, passes):
     prefix = model.encode_points(points)
     for question in asked():
@@ -162,35 +184,42 @@ INSTRUCTIONS = [
 
 
 @torch.inference_mode()
-def test_a_hundred_scenes_and_instructions_with_drafts_right_and_wrong(passes):
-    """The bundle that ships: five clouds, twenty instructions, alone without a draft, together, and with drafts."""
+def test_a_hundred_scenes_and_instructions_with_drafts_right_and_wrong(passes, monkeypatch):
+    """The bundle that ships: five clouds, twenty instructions, each alone without a draft, then with drafts.
+
+    In float32, where the surest and the second token never are as near as rounding reaches. In bfloat16 some are equal.
+    """
     from segpoint.cloud import prepare
     from segpoint.network.inputs import collate
     from segpoint.segmenter import Segmenter, Stopwatch
     from segpoint_training.scenes.generate import generate_scene
 
     backbone.setup()
+    monkeypatch.setattr("segpoint.segmenter.language_dtype", lambda device: "float32")
     segmenter = Segmenter.from_bundle(backend="torch", device="cpu")
-    config, ask = segmenter.config, segmenter.language.answers
-    kinds, previous = set(), [()] * len(INSTRUCTIONS)
+    config, language = segmenter.config, segmenter.language
+    kinds, previous = set(), []
     for seed in range(5):
         scene = generate_scene(900_100 + seed, "test", "kinect", 160, 120)
         inputs = collate([prepare(scene.xyz, scene.rgb, "optical", config.cloud)], config)
         encoded = segmenter.encode(inputs, Stopwatch())
         questions = [instruction_question(text) for text in INSTRUCTIONS]
         presences = segmenter._presences(encoded, segmenter._padded(questions), None)
-        plain = [Question(q, segmenter._doubt(p)) for q, p in zip(questions, presences, strict=True)]
-        alone = [ask(encoded.prefix, [question])[0] for question in plain]
+        plain = [Question(q, segmenter._doubt(p), draft=()) for q, p in zip(questions, presences, strict=True)]
+        alone = [language.answers(encoded.prefix, [question])[0] for question in plain]
+        if seed < 2:  # seconds each
+            by_the_book = textbook(language, segmenter.engines.encode(inputs).f5, plain[seed + 1])
+            assert alone[seed + 1].text == language.decode(by_the_book)
+        for one, question in zip(alone, plain, strict=True):  # its own words as drafts: what a new question gets
+            assert same(one, language.answer(encoded.prefix, question.text, question.doubt), 1e-3)
         right = [answer.read for answer in alone]
-        for drafts in ([()] * len(plain), previous, right, right[1:] + right[:1]):
+        for drafts in (right, previous or right[1:] + right[:1]):
             passes.clear()
             drafted = [replace(question, draft=draft) for question, draft in zip(plain, drafts, strict=True)]
-            for one, other in zip(alone, ask(encoded.prefix, drafted), strict=True):
-                assert (one.text, one.read) == (other.text, other.read)
-                # bfloat16: sums of other lengths round otherwise
-                torch.testing.assert_close(one.seg_hidden, other.seg_hidden, atol=0.2, rtol=0.05)
+            for one, other in zip(alone, language.answers(encoded.prefix, drafted), strict=True):
+                assert same(one, other, 1e-3)
             if drafts is right:
-                assert len(passes) == len(list(chunks([1] * len(plain)))) == 1
+                assert len(passes) == 1
         previous = right
         kinds |= {answer.text for answer in alone}
     assert NO_MASK in kinds and len(kinds) > 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from tiny_bundle import CONFIG, LANGUAGE_WIDTH, cloud_inputs, random_network, wr
 
 from segpoint import backbone
 from segpoint.bundle import load_network, read_weights
+from segpoint.cloud import prepare
+from segpoint.engines.export import TOLERANCE
 from segpoint.engines.graphs import cloud_tensors
+from segpoint.engines.parity import Sample
 from segpoint.engines.runner import BACKENDS, Engines, choose
 from segpoint.errors import SegPointError
 from segpoint.files import read_points
+from segpoint.network.inputs import collate
 from segpoint.segmenter import Segmenter
 from segpoint_training.scenes.generate import generate_scene
 
@@ -168,6 +173,43 @@ def test_the_whole_answer_is_the_same_on_a_real_scene(segmenters, shared):
     row = json.loads((shared / "real" / "instructions.json").read_text())[0]
     points = read_points(shared / "real" / row["file"])
     same_answers(segmenters, points.xyz, points.rgb, [row["instruction"]])
+
+
+@pytest.mark.parametrize("sensor", ["kinect", "realsense", "stereo", "lidar"])
+def test_each_graph_is_within_the_exports_tolerance(segmenters, sensor):
+    scene = generate_scene(7, "test", sensor, 320, 240)
+    differences = compared(segmenters, scene.xyz, scene.rgb)
+    assert set(differences) == {"gem", "encoder", "gfp"} and max(differences.values()) <= TOLERANCE, differences
+
+
+def test_each_graph_is_within_the_exports_tolerance_on_real_scenes(segmenters, shared):
+    files = sorted({row["file"] for row in json.loads((shared / "real" / "instructions.json").read_text())})
+    for file in files[:3]:
+        points = read_points(shared / "real" / file)
+        differences = compared(segmenters, points.xyz, points.rgb)
+        assert max(differences.values()) <= TOLERANCE, (file, differences)
+
+
+@torch.inference_mode()
+def compared(segmenters: list[Segmenter], xyz: np.ndarray, rgb: np.ndarray | None) -> dict[str, float]:
+    """How far each graph is from PyTorch (see `Sample.difference`), both given what PyTorch's graphs before it gave."""
+    reference, checked = (segmenter.engines.runner for segmenter in segmenters)
+    differences = {}
+
+    class Both:
+        name = "both"
+
+        def run(self, graph: str, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            expected = reference.run(graph, inputs)
+            differences[graph] = Sample(dict(inputs), expected).difference(checked.run(graph, inputs))
+            return expected
+
+    config, language = segmenters[0].config, segmenters[0].language
+    inputs = collate([prepare(xyz, rgb, "optical", config.cloud)], config)
+    engines = Engines(Both(), segmenters[0].engines.graphs)
+    tokens = engines.encode(inputs)
+    engines.propagate(tokens, language.encode_points(tokens.f5).point_hidden, inputs)
+    return differences
 
 
 def same_answers(segmenters: list[Segmenter], xyz: np.ndarray, rgb: np.ndarray | None, texts: list[str]) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import onnx
@@ -16,14 +17,14 @@ from tiny_bundle import CONFIG, LANGUAGE_WIDTH, write_bundle
 
 from segpoint import cli
 from segpoint.bundle import WEIGHTS, load_network, read_weights
-from segpoint.engines import export
+from segpoint.config import BundleConfig, default_bundle
+from segpoint.engines import cache, export
 from segpoint.engines.exported import MANIFEST, Exported, read_exported, source_hash
 from segpoint.engines.graphs import signatures
 from segpoint.engines.runner import Unavailable, choose
 from segpoint.errors import SegPointError
 
 GRAPHS = signatures(CONFIG, LANGUAGE_WIDTH)
-KINDS = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT32: "int32", onnx.TensorProto.BOOL: "bool"}
 
 
 @pytest.fixture(scope="module")
@@ -158,28 +159,145 @@ def test_an_exporter_that_fails_says_so(bundle, network, exports, monkeypatch):
         export.to_onnx(network, GRAPHS["gem"], Path("gem.onnx"))
 
 
+def folder_used(engines: Path, name: str, days_ago: float) -> Path:
+    """A folder of engines as another version has left it."""
+    (engines / name).mkdir(parents=True)
+    (engines / name / "gem.onnx").write_bytes(b"onnx")
+    then = time.time() - days_ago * 86_400
+    os.utime(engines / name, (then, then))
+    return engines / name
+
+
+def test_engines_that_nobody_uses_are_removed(bundle, network, exports, tmp_path):
+    engines = tmp_path / "cache" / "engines"
+    days = {"a": 29, "b": 31, "c": 32, "d": 200}
+    old = {name: folder_used(engines, name * 16, ago) for name, ago in days.items()}
+    (engines / "notes").mkdir()
+    (engines / f".{'e' * 16}.removed").mkdir()  # somebody was stopped at it
+    made = export.exported(bundle, CONFIG, network).folder
+    # With the new one the three used last are it, a and b.
+    assert [name for name, folder in old.items() if folder.exists()] == ["a", "b"]
+    assert {path.name for path in engines.iterdir()} == {"a" * 16, "b" * 16, made.name, "notes", ".lock"}
+
+
+def test_using_engines_keeps_them(bundle, network, exports, tmp_path):
+    engines = tmp_path / "cache" / "engines"
+    kept = export.exported(bundle, CONFIG, network).folder
+    folder_used(engines, "a" * 16, 100)
+    for name in "bcd":
+        folder_used(engines, name * 16, 1)
+    os.utime(kept, (0, 0))
+    assert export.exported(bundle, CONFIG, network).folder == kept and len(exports) == 3
+    cache.prune(engines)
+    assert kept.exists() and not (engines / ("a" * 16)).exists()
+    os.utime(kept, (0, 0))
+    cache.prune(engines)
+    assert not kept.exists()
+    assert read_exported(export.exported(bundle, CONFIG, network).folder, source_hash(bundle), GRAPHS)
+
+
+@pytest.fixture
+def setup(bundle, exports, monkeypatch):
+    """``segpoint setup`` of a small bundle; the language model is there."""
+    monkeypatch.setattr("segpoint.config.default_bundle", lambda: bundle)
+    monkeypatch.setattr("segpoint.backbone.setup", lambda dtype, force: "smollm2")
+    return lambda *words: cli.main(["setup", *words])
+
+
+def test_setup_makes_the_engines_once(setup, bundle, exports, capsys, caplog):
+    assert setup() == 0
+    folder = Path(capsys.readouterr().out.split("engines: ")[1].strip())
+    assert read_exported(folder, source_hash(bundle), GRAPHS)
+    assert [line for line in caplog.messages if " of 3: " in line and line.endswith(" s")]
+    assert setup() == 0
+    assert exports == ["gem", "encoder", "gfp"] and str(folder) in capsys.readouterr().out
+    assert setup("--force") == 0
+    assert len(exports) == 6
+    (folder / "gfp.onnx").write_bytes(b"")
+    assert setup() == 0
+    assert len(exports) == 9 and read_exported(folder, source_hash(bundle), GRAPHS)
+
+
+def test_setup_goes_without_engines_where_they_cannot_be_made(setup, monkeypatch, capsys):
+    def fails(*_):
+        raise Unavailable("no exporter here")
+
+    monkeypatch.setattr(export, "to_onnx", fails)
+    assert setup() == 0
+    told = capsys.readouterr()
+    assert "smollm2" in told.out and "PyTorch" in told.err and "no exporter here" in told.err
+
+
+def test_looking_for_engines_loads_no_torch(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from segpoint.config import default_bundle;"
+        "from segpoint.engines.exported import find_exported;"
+        "find_exported(default_bundle()); print('torch' in sys.modules, find_exported(Path('nowhere')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert done.stdout.strip() == "False None", done.stderr
+
+
+def test_the_model_card_lists_the_graphs_of_the_bundle_that_ships():
+    config = BundleConfig.load(default_bundle())
+    network = load_network(default_bundle(), config, read_weights(default_bundle()))
+    table = export.signature_table(signatures(config, network.language_width))
+    assert f"\n\n{table}\n\n" in (default_bundle() / "MODEL_CARD.md").read_text("utf-8")
+    assert "| `gem` | in | `kernel` | 1 × 512 × 8 | int32 |" in export.signature_table(GRAPHS)
+
+
 PROCESS = """
-import shutil, sys, time
+import logging, shutil, sys, time
 from pathlib import Path
 from segpoint.bundle import load_network, read_weights
 from segpoint.config import BundleConfig
 from segpoint.engines import export
-bundle, made, log = map(Path, sys.argv[1:])
+bundle, made, log = map(Path, sys.argv[1:4])
 def slowly(module, signature, path):
     with log.open("a") as file: file.write(path.stem + "\\n")
-    time.sleep(0.5)
+    time.sleep(float(sys.argv[4]))
     shutil.copy(made / path.name, path)
 export.to_onnx = slowly
+logging.basicConfig(level="INFO", format="%(message)s")
 config = BundleConfig.load(bundle)
 print(export.exported(bundle, config, load_network(bundle, config, read_weights(bundle))).folder)
 """
 
 
-def test_two_processes_at_once_make_one_export(bundle, made, exports, tmp_path):
-    log = tmp_path / "log"
-    command = [sys.executable, "-c", PROCESS, str(bundle), str(made.folder), str(log)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) for _ in range(2)]
-    folders = {process.communicate(timeout=300)[0].strip() for process in both}
-    assert [process.returncode for process in both] == [0, 0] and len(folders) == 1
-    assert log.read_text().split() == ["gem", "encoder", "gfp"]
+@pytest.fixture
+def process(bundle, made, exports, tmp_path):
+    """Starts a process that uses the bundle; each graph that it exports is a line in ``log`` and some seconds."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(seconds: float) -> subprocess.Popen[str]:
+        words = [str(bundle), str(made.folder), str(tmp_path / "log"), str(seconds)]
+        command, pipe = [sys.executable, "-u", "-c", PROCESS, *words], subprocess.PIPE
+        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=dict(os.environ)))
+        return started[-1]
+
+    yield start
+    for one in started:
+        with one:
+            one.kill()
+
+
+def test_two_processes_at_once_make_one_export(process, bundle, tmp_path):
+    both = [process(0.5) for _ in range(2)]
+    folders = {one.communicate(timeout=300)[0].strip() for one in both}
+    assert [one.returncode for one in both] == [0, 0] and len(folders) == 1
+    assert (tmp_path / "log").read_text().split() == ["gem", "encoder", "gfp"]
     read_exported(Path(folders.pop()), source_hash(bundle), GRAPHS)
+
+
+def test_a_process_that_is_killed_leaves_its_turn_and_no_half_export(process, bundle, tmp_path):
+    log, first = tmp_path / "log", process(3600)
+    while not log.exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    second = process(0)
+    assert any("waiting for it" in line for line in second.stderr)
+    first.kill()
+    folder = Path(second.communicate(timeout=300)[0].strip())
+    assert log.read_text().split() == ["gem", "gem", "encoder", "gfp"]
+    read_exported(folder, source_hash(bundle), GRAPHS)
+    assert not list(folder.glob(".*"))

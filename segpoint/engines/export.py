@@ -10,10 +10,11 @@ import copy
 import json
 import logging
 import os
+import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,11 +22,11 @@ import torch
 from torch import nn
 
 from segpoint import __version__
-from segpoint.backbone import cache_folder
 from segpoint.bundle import load_network, read_weights
 from segpoint.config import BundleConfig, default_bundle
 from segpoint.engines import tensorrt as tensorrt_backend
-from segpoint.engines.exported import MANIFEST, Exported, file_hash, read_exported, source_hash
+from segpoint.engines.cache import mark_used, prune, turn, unwritable
+from segpoint.engines.exported import MANIFEST, Exported, engine_folder, file_hash, read_exported, source_hash
 from segpoint.engines.graphs import Port, Signature, modules, signatures
 from segpoint.engines.parity import samples
 from segpoint.engines.runner import Unavailable
@@ -35,34 +36,37 @@ from segpoint.network.segpoint import SegPoint
 OPSET = 18  # the exporter's own; every operator used has been in TensorRT's parser since version 10
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a share of the largest value of an output
 
+_PARTIAL = ".engines-"  # begins the name of a folder in which an export is being written
+
 log = logging.getLogger("segpoint.engines")
 
 
-def exported(bundle: Path, config: BundleConfig, network: SegPoint) -> Exported:
+def exported(bundle: Path, config: BundleConfig, network: SegPoint, anew: bool = False) -> Exported:
     """The graphs of a bundle: its own, those in the cache, or new ones put there.
 
-    network: with the bundle's weights. Safe to interrupt and to run twice at once. Raises `Unavailable` where they
-    can neither be found nor made.
+    network: with the bundle's weights.   anew: new ones in any case. Safe to interrupt and to run twice at once: one
+    process makes them, the others wait for it. Raises `Unavailable` where they can neither be found nor made.
     """
     source, graphs = source_hash(bundle), signatures(config, network.language_width)
-    folder = cache_folder() / "engines" / source[:16]
-    for place in (bundle, folder):
+    folder = engine_folder(source)
+    mark_used(folder)
+    for place in () if anew else (bundle, folder):
         try:
             return read_exported(place, source, graphs)
         except SegPointError as error:
             if (place / MANIFEST).exists():
                 log.warning("%s: not used", error)
-    from filelock import FileLock
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            try:
+    with turn(folder.parent / ".lock", "engines are being exported"):
+        try:
+            if not anew:
                 return read_exported(folder, source, graphs)  # another process has been faster
-            except SegPointError:
-                return export(bundle, config, network, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+        except SegPointError:
+            pass
+        for left in folder.glob(f"{_PARTIAL}*"):  # by a process that was killed at it
+            shutil.rmtree(left, ignore_errors=True)
+        made = export(bundle, config, network, folder)
+        prune(folder.parent)
+        return made
 
 
 def export(bundle: Path, config: BundleConfig, network: SegPoint, folder: Path) -> Exported:
@@ -70,14 +74,20 @@ def export(bundle: Path, config: BundleConfig, network: SegPoint, folder: Path) 
     source, graphs = source_hash(bundle), signatures(config, network.language_width)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".engines-", dir=folder) as made:
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as made:
             _write(Path(made), source, graphs, network)
             (folder / MANIFEST).unlink(missing_ok=True)
             for path in sorted(Path(made).iterdir(), key=lambda path: path.name == MANIFEST):  # that one last
                 os.replace(path, folder / path.name)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return read_exported(folder, source, graphs)
+
+
+def set_up(bundle: Path, anew: bool = False) -> Exported:
+    """What ``segpoint setup`` does about engines; see `exported`."""
+    config = BundleConfig.load(bundle)
+    return exported(bundle, config, load_network(bundle, config, read_weights(bundle)), anew)
 
 
 def run(bundle: Path | None, out: Path | None, tensorrt: bool) -> str:
@@ -101,10 +111,15 @@ def run(bundle: Path | None, out: Path | None, tensorrt: bool) -> str:
     return "\n".join(lines)
 
 
-def _unwritable(folder: Path, error: OSError) -> Unavailable:
-    return Unavailable(
-        f"cannot write engines to {folder} ({error}): make room, or set SEGPOINT_CACHE to another folder"
-    )
+def signature_table(graphs: Mapping[str, Signature]) -> str:
+    """What the graphs take and give, as a Markdown table for the model card."""
+    rows = ["| graph | | tensor | shape | dtype |", "|---|---|---|---|---|"]
+    for name, signature in graphs.items():
+        for way, ports in (("in", signature.inputs), ("out", signature.outputs)):
+            for port in ports:
+                shape = " × ".join(map(str, port.shape))
+                rows.append(f"| `{name}` | {way} | `{port.name}` | {shape} | {port.kind} |")
+    return "\n".join(rows)
 
 
 def _write(folder: Path, source: str, graphs: dict[str, Signature], network: SegPoint) -> None:

@@ -10,11 +10,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import segpoint.network
-from segpoint.engines.graphs import Signature
+from segpoint.backbone import cache_folder
 from segpoint.errors import SegPointError
+
+if TYPE_CHECKING:  # `segpoint setup` looks whether all is there without loading torch
+    from segpoint.engines.graphs import Signature
 
 MANIFEST = "engines.json"
 
@@ -55,11 +58,39 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def engine_folder(source: str) -> Path:
+    """Where the cache keeps what was made from ``source`` (see `source_hash`)."""
+    return cache_folder() / "engines" / source[:16]
+
+
+def find_exported(bundle: Path) -> Path | None:
+    """The folder with whole graphs of a bundle: its own, the cache's, or none."""
+    try:
+        source = source_hash(bundle)
+    except OSError:  # a bundle that is not whole has none
+        return None
+    for folder in (bundle, engine_folder(source)):
+        try:
+            checked_files(folder, source)
+        except SegPointError:
+            continue
+        return folder
+    return None
+
+
 def read_exported(folder: Path, source: str, graphs: dict[str, Signature]) -> Exported:
     """The graphs in a folder. Raises `SegPointError` where they are not there, not whole, or made from something else.
 
     source: as `source_hash` gives it.   graphs: as `signatures` gives them.
     """
+    files = checked_files(folder, source)
+    if missing := {f"{graph}.onnx" for graph in graphs} - set(files):
+        raise SegPointError(f"{folder / MANIFEST} does not list the files {sorted(missing)} as it should")
+    return Exported(folder, source, graphs, files)
+
+
+def checked_files(folder: Path, source: str) -> dict[str, str]:
+    """SHA-256 of each file of an export, all of them there and unchanged. Raises `SegPointError` as `read_exported`."""
     path = folder / MANIFEST
     if not path.is_file():
         raise SegPointError(f"no engines in {folder}: {MANIFEST} is missing")
@@ -70,10 +101,13 @@ def read_exported(folder: Path, source: str, graphs: dict[str, Signature]) -> Ex
         raise SegPointError(f"{path} is not readable ({error!r})") from error
     if made_from != source:
         raise SegPointError(f"the engines in {folder} were made from other weights, settings or code")
-    missing = {f"{graph}.onnx" for graph in graphs} - set(files)
-    if missing or any(Path(name).name != name for name in files):
-        raise SegPointError(f"{path} does not list the files {sorted(missing) or sorted(files)} as it should")
+    if not files or any(Path(name).name != name for name in files):
+        raise SegPointError(f"{path} does not list the files of an export: {sorted(files)}")
     for name, expected in files.items():
-        if not (folder / name).is_file() or file_hash(folder / name) != expected:
+        try:
+            intact = file_hash(folder / name) == expected
+        except OSError:
+            intact = False
+        if not intact:
             raise SegPointError(f"{folder / name} is missing, cut short or changed")
-    return Exported(folder, source, graphs, files)
+    return files

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from segpoint.backbone import cache_folder
-from segpoint.engines.exported import Exported
+from segpoint.engines.exported import Exported, engine_folder
 from segpoint.engines.parity import Sample, samples
 from segpoint.engines.runner import Unavailable
 from segpoint.engines.tensorrt_cache import EngineKey, Plan, Stale, load_or_build
@@ -114,8 +113,8 @@ def _engine(
     from segpoint.engines.tensorrt_engine import Engine
 
     key = _key(exported, graph, stream.device)
-    engines = cache_folder() / "engines"
-    timings = engines / f"tensorrt{key.tensorrt}-sm{key.compute_capability}.timings"
+    folder = engine_folder(exported.source)
+    timings = folder.parent / f"tensorrt{key.tensorrt}-sm{key.compute_capability}.timings"
 
     def load(plan: Plan) -> tuple[Engine, str]:
         return Engine(plan.data, exported.graphs[graph], stream), str(plan.note["precision"])
@@ -127,9 +126,7 @@ def _engine(
     def make(onnx: bytes) -> bytes:
         return build_plan(graph, onnx, timings, stream.device)
 
-    return load_or_build(
-        engines / exported.source[:16], key, load, lambda: agreeing_plan(exported.onnx(graph), make, differs)
-    )
+    return load_or_build(folder, key, load, lambda: agreeing_plan(exported.onnx(graph), make, differs))
 
 
 def agreeing_plan(path: Path, make: Callable[[bytes], bytes], differs: Callable[[bytes], float]) -> Plan:

@@ -18,9 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import BaseFileLock, FileLock, Timeout
-
-from segpoint.engines.runner import Unavailable
+from segpoint.engines.cache import turn, unwritable
 
 log = logging.getLogger("segpoint.engines")
 
@@ -109,9 +107,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise Unavailable(
-            f"{path} cannot be written ({error.strerror or error}); free some space or set SEGPOINT_CACHE elsewhere"
-        ) from error
+        raise unwritable(path.parent, error) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -124,8 +120,7 @@ def load_or_build(folder: Path, key: EngineKey, load: Callable[[Plan], Loaded], 
     load: a plan → the engine, raising `Stale` where the plan turns out to be unusable.
     """
     path = key.path(folder)
-    lock = _lock(path)
-    try:
+    with turn(path.with_suffix(".lock"), f"TensorRT engine {path} is being built"):
         try:
             return load(read_plan(path, key))
         except Stale as reason:
@@ -133,25 +128,6 @@ def load_or_build(folder: Path, key: EngineKey, load: Callable[[Plan], Loaded], 
         plan = build()
         write_plan(path, key, plan)
         return load(plan)
-    finally:
-        lock.release()
-
-
-def _lock(path: Path) -> BaseFileLock:
-    """The acquired lock of an engine file, so that a node and a command do not both build it."""
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("TensorRT engine %s is being built by another process: waiting for it", path)
-            lock.acquire()
-    except OSError as error:
-        raise Unavailable(
-            f"engines cannot be kept in {path.parent} ({error.strerror or error}); set SEGPOINT_CACHE to another folder"
-        ) from error
-    return lock
 
 
 def _header(line: bytes) -> dict[str, Any]:
