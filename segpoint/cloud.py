@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, label
 
+from segpoint.blas import one_blas_thread
 from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
 
@@ -77,6 +78,7 @@ class Cloud:
         return (_to_body(np.asarray(points, np.float32), self.frame) - self.origin) @ self.rotation.T
 
 
+@one_blas_thread
 def prepare(xyz: np.ndarray, rgb: np.ndarray | None, frame: str, config: CloudConfig) -> Cloud:
     """The network's view of a raw cloud.
 

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 from scipy.spatial.transform import Rotation
 
+from segpoint.blas import one_blas_thread
 from segpoint.errors import SegPointError
 
 _CELLS_PER_DISTANCE = 2  # points are merged in cells of half the linking distance before they are linked
@@ -35,6 +36,7 @@ class Instance:
     indices: np.ndarray
 
 
+@one_blas_thread
 def separate(
     xyz: np.ndarray,
     mask: np.ndarray,

@@ -13,15 +13,15 @@ from segpoint.network.llama import Llama, Projection
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def both(model: PointLanguageModel, count: int, before: int) -> tuple[Tensor, Tensor]:
+def both(model: PointLanguageModel, count: int, before: int, adapted: bool = True) -> tuple[Tensor, Tensor]:
     """The last ``count`` states of a random sequence, by transformers at once and by `Llama` in two steps."""
     words = torch.randn(before + count, 64, generator=torch.Generator().manual_seed(3))
     theirs = model._base.model(inputs_embeds=words[None], use_cache=False).last_hidden_state[0]
     llama, positions = Llama(model._base), torch.arange(before + count)
     mask = torch.ones(before + count, before + count, dtype=torch.bool).tril()
     cache = llama.cache(before)  # too small for what comes
-    llama.read(words[:before], positions[:before], cache, 0, mask[:before, :before])
-    return theirs[before:], llama.read(words[before:], positions[before:], cache, before, mask[before:])
+    llama.read(words[:before], positions[:before], cache, 0, mask[:before, :before], adapted)
+    return theirs[before:], llama.read(words[before:], positions[before:], cache, before, mask[before:], adapted)
 
 
 @torch.no_grad()
@@ -35,8 +35,8 @@ def test_states_and_logits_are_those_of_transformers(kind, heads, targets):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(model.reader.logits(ours), model._base.lm_head(theirs), atol=1e-4, rtol=1e-4)
     if targets:
-        with model._lora_off():
-            without = both(model, 7, 12)
+        with model.llm.disable_adapter():
+            without = both(model, 7, 12, adapted=False)
         torch.testing.assert_close(without[1], without[0], atol=1e-4, rtol=1e-4)
         assert (without[1] - both(model, 7, 12)[1]).abs().max() > 1e-3, "LoRA is something"
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -134,13 +133,12 @@ class PointLanguageModel(nn.Module):
         ids = [self.question_ids(question) for question in questions]
         hidden: list[Tensor] = []
         start, cache = len(self._before), self._before_words()
-        with self._lora_off():
-            for some in chunks([len(question) for question in ids]):
-                lengths = [len(question) for question in ids[some]]
-                mask, positions = _packed(start, lengths, self.device)
-                words = self.embed([token for question in ids[some] for token in question])
-                states = self.reader.read(words, positions[start:], cache, start, mask[0, 0, start:])
-                hidden += states.to(torch.float16).cpu().split(lengths)
+        for some in chunks([len(question) for question in ids]):
+            lengths = [len(question) for question in ids[some]]
+            mask, positions = _packed(start, lengths, self.device)
+            words = self.embed([token for question in ids[some] for token in question])
+            states = self.reader.read(words, positions[start:], cache, start, mask[0, 0, start:], adapted=False)
+            hidden += states.to(torch.float16).cpu().split(lengths)
         return [states.clone() for states in hidden]
 
     def check_instruction(self, text: str) -> str:
@@ -246,17 +244,13 @@ class PointLanguageModel(nn.Module):
         reader = self.reader
         if self._before_cache is None or self._before_cache[0] is not reader:
             cache = reader.cache(len(self._before) + TOGETHER)
-            with self._lora_off():
-                self._read_from_start(self.embed(self._before), cache)
+            self._read_from_start(self.embed(self._before), cache, adapted=False)
             self._before_cache = (reader, cache)
         return self._before_cache[1]
 
     @property
     def _base(self) -> LlamaForCausalLM:
         return cast("LlamaForCausalLM", self.llm.get_base_model() if hasattr(self.llm, "get_base_model") else self.llm)
-
-    def _lora_off(self) -> AbstractContextManager[None]:
-        return self.llm.disable_adapter() if hasattr(self.llm, "get_base_model") else nullcontext()
 
     def _text_ids(self, text: str) -> list[int]:
         """Plain text only: ``</s>`` or ``<|im_end|>`` in it become the letters they are written with."""
@@ -319,11 +313,11 @@ class PointLanguageModel(nn.Module):
         seg = hidden.to(self.seg_head.dtype) @ self.seg_head.T + self.seg_bias
         return torch.cat([words.float(), seg.float()], dim=-1)
 
-    def _read_from_start(self, embeddings: Tensor, cache: KeyValues) -> Tensor:
+    def _read_from_start(self, embeddings: Tensor, cache: KeyValues, adapted: bool = True) -> Tensor:
         """The last hidden states (T, H) float32 of a sequence (T, H)."""
         count = len(embeddings)
         causal = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
-        return self.reader.read(embeddings, torch.arange(count, device=self.device), cache, 0, causal)
+        return self.reader.read(embeddings, torch.arange(count, device=self.device), cache, 0, causal, adapted)
 
 
 def load_language(config: BundleConfig, dtype: str = "float32") -> PointLanguageModel:

@@ -10,7 +10,7 @@ weights are. `benchmarks/language.py` says what each of that is worth.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,10 +59,12 @@ class Llama:
         shape = (len(self.layers), 2, self.kv_heads, capacity, self.head_width)
         return KeyValues(torch.zeros(shape, dtype=self.dtype, device=self.cos.device))
 
-    def read(self, x: Tensor, positions: Tensor, cache: KeyValues, start: int, mask: Tensor) -> Tensor:
+    def read(
+        self, x: Tensor, positions: Tensor, cache: KeyValues, start: int, mask: Tensor, adapted: bool = True
+    ) -> Tensor:
         """Read T tokens behind the ``start`` that the cache holds.
 
-        x: (T, H) embeddings.   positions: (T,) int64.   mask: (T, start + T) bool, True = may look.
+        x: (T, H) embeddings.   positions: (T,) int64.   mask: (T, start + T) bool, True = may look.   adapted: by LoRA
         → their last hidden states (T, H) float32; their keys and values are then in the cache.
         """
         count, end = len(x), start + len(x)
@@ -74,7 +76,7 @@ class Llama:
         bias = bias.repeat(group, 1)
         x = x.float()
         for layer, block in zip(self.layers, cache.block, strict=True):
-            qkv = layer.qkv(layer.before(x)).view(count, -1, self.head_width)
+            qkv = layer.qkv(layer.before(x), adapted).view(count, -1, self.head_width)
             one, two = qkv[:, :turned].chunk(2, dim=-1)
             qk = torch.cat([one * cos - two * sin, two * cos + one * sin], dim=-1)
             block[0, :, start:end] = qk[:, self.heads :].transpose(0, 1)
@@ -83,9 +85,9 @@ class Llama:
             keys, values = block[None, :, :, :end].unbind(1)
             seen = F.scaled_dot_product_attention(query[None], keys, values, attn_mask=bias, scale=layer.scale)
             seen = seen[0].unflatten(1, (group, count)).permute(2, 0, 1, 3).flatten(1)
-            x = x + layer.out(seen)
-            gate, up = layer.gate_up(layer.between(x)).chunk(2, dim=-1)
-            x = x + layer.down(layer.activate(gate) * up)
+            x = x + layer.out(seen, adapted)
+            gate, up = layer.gate_up(layer.between(x), adapted).chunk(2, dim=-1)
+            x = x + layer.down(layer.activate(gate) * up, adapted)
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -116,13 +118,14 @@ class _Norm:
 class Projection:
     """Linear layers of one input as a single matmul (T, in) → (T, the sum of their widths), LoRA included.
 
-    W and LoRA's A are rows of one matrix; B follows in one small matmul, unless peft has LoRA switched off. Merged into
-    W the update would be rounded to W's bfloat16, and W alone (for the questions' states) be needed beside it.
+    W and LoRA's A are rows of one matrix; B follows in one small matmul, unless the base model alone is asked for.
+    Merged into W the update would be rounded to W's bfloat16, and W alone (for the questions' states) be needed beside
+    it.
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self.layers: list[Any] = list(layers)
-        plain: list[Any] = [getattr(layer, "base_layer", layer) for layer in layers]
+        self.base = plain = [cast(Any, getattr(layer, "base_layer", layer)) for layer in layers]
         self.plain = all(type(layer) is nn.Linear for layer in plain)
         if not self.plain:
             return
@@ -130,7 +133,6 @@ class Projection:
         self.bias = None
         if any(layer.bias is not None for layer in plain):
             self.bias = torch.cat([_bias(layer) for layer in plain])
-        self.lora: Any = next((layer for layer in self.layers if hasattr(layer, "lora_A")), None)
         dtype, column = plain[0].weight.dtype, 0
         downs, rises = [], []
         for layer, base in zip(self.layers, plain, strict=True):
@@ -143,13 +145,14 @@ class Projection:
         self.rise = torch.cat(rises) if rises else None  # (ranks, width): each B in its own layer's columns
         self.multiply = _matmul(plain, downs)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, adapted: bool = True) -> Tensor:
         if not self.plain:
-            return torch.cat([layer(x) for layer in self.layers], dim=-1)
+            layers = self.layers if adapted else self.base
+            return torch.cat([layer(x) for layer in layers], dim=-1)
         out = self.multiply(x)
-        if self.lora is not None and self.rise is not None:
+        if self.rise is not None:
             out, low = out[:, : self.width], out[:, self.width :]
-            out = out.contiguous() if self.lora.disable_adapters else torch.addmm(out, low, self.rise)
+            out = torch.addmm(out, low, self.rise) if adapted else out.contiguous()
         return out if self.bias is None else out + self.bias
 
 
