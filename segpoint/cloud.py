@@ -69,9 +69,8 @@ class Cloud:
 
     def to_raw(self, values: np.ndarray, fill: float = 0) -> np.ndarray:
         """Values per voxel (N, …) carried to the raw points (M, …); ``fill`` where a point has no voxel."""
-        carried = values[np.maximum(self.voxel_of, 0)]
-        carried[self.voxel_of < 0] = fill
-        return carried
+        none = np.full((1, *values.shape[1:]), fill, values.dtype)
+        return np.concatenate([values, none])[self.voxel_of]  # −1 is the last
 
     def to_level(self, points: np.ndarray) -> np.ndarray:
         """Points (n, 3) of the caller's frame in the level frame, float32."""

@@ -260,6 +260,7 @@ class Segmenter:
         prefix = self.language.encode_points(tokens.f5)  # ĥ_point and the KV cache
         clock.lap("llm_points")
         features = self.engines.propagate(tokens, prefix.point_hidden, inputs)  # f_P
+        features = self.network.look(features)
         clock.lap("propagation")
         return EncodedCloud(prefix, features, self.language.point_embeddings(tokens.f5))
 

@@ -171,12 +171,13 @@ def test_questions_do_not_see_each_other_and_padding_words_do_not_count():
     reader = MaskReader(WIDTH, 16, 2, 2).eval()
     seg, words, scene = torch.randn(1, 3, 16), torch.randn(1, 3, 5, WIDTH), torch.randn(1, 7, 16)
     mask, where, valid = torch.ones(1, 3, 5) > 0, torch.randn(1, 7, 3), torch.ones(1, 7) > 0
-    together, presence = reader(seg, words, mask, scene, where, valid)
-    alone, one = reader(seg[:, 1:2], words[:, 1:2], mask[:, 1:2], scene, where, valid)
+    seen = reader.look(scene, where)
+    together, presence = reader(seg, words, mask, seen, valid)
+    alone, one = reader(seg[:, 1:2], words[:, 1:2], mask[:, 1:2], seen, valid)
     assert torch.allclose(together[:, 1:2], alone, atol=1e-6) and torch.allclose(presence[:, 1:2], one, atol=1e-6)
     padded = torch.cat([words, torch.full((1, 3, 2, WIDTH), 9.0)], dim=2)
     longer = torch.cat([mask, torch.zeros(1, 3, 2) > 0], dim=2)
-    assert torch.allclose(reader(seg, padded, longer, scene, where, valid)[0], together, atol=1e-6)
+    assert torch.allclose(reader(seg, padded, longer, seen, valid)[0], together, atol=1e-6)
 
 
 def test_presence_looks_at_the_mask_but_neither_at_padding_nor_back():

@@ -1,7 +1,7 @@
 """ℱ as fast as PyTorch runs it: a LLaMA's forward pass for inference, written out.
 
 The weights and the mathematics of transformers' ``LlamaForCausalLM`` with peft's LoRA, without gradients: projections
-of one input are one matmul, LoRA is some rows more of it, keys and values stand in one block that is allocated before.
+of one input are one matmul, keys and values stand in one block that is allocated before.
 On a CPU the weights are laid out once as its matmul wants them, which PyTorch otherwise does again in every pass and
 which for a question's few tokens costs as much as the multiplication. The residual stream is float32 whatever the
 weights are. `benchmarks/language.py` says what each of that is worth.
@@ -10,7 +10,7 @@ weights are. `benchmarks/language.py` says what each of that is worth.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -118,56 +118,79 @@ class _Norm:
 class Projection:
     """Linear layers of one input as a single matmul (T, in) → (T, the sum of their widths), LoRA included.
 
-    W and LoRA's A are rows of one matrix; B follows in one small matmul, unless the base model alone is asked for.
-    Merged into W the update would be rounded to W's bfloat16, and W alone (for the questions' states) be needed beside
-    it.
+    LoRA's A and B follow in two small matmuls, unless the base model alone is asked for. Merged into W the update would
+    be rounded to W's bfloat16, and W alone (for the questions' states) be needed beside it.
     """
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self.layers: list[Any] = list(layers)
-        self.base = plain = [cast(Any, getattr(layer, "base_layer", layer)) for layer in layers]
-        self.plain = all(type(layer) is nn.Linear for layer in plain)
+        self.base: list[Any] = [getattr(layer, "base_layer", layer) for layer in layers]
+        self.plain = all(type(layer) is nn.Linear for layer in self.base)
         if not self.plain:
             return
-        self.width = sum(layer.out_features for layer in plain)
         self.bias = None
-        if any(layer.bias is not None for layer in plain):
-            self.bias = torch.cat([_bias(layer) for layer in plain])
-        dtype, column = plain[0].weight.dtype, 0
-        downs, rises = [], []
-        for layer, base in zip(self.layers, plain, strict=True):
-            if hasattr(layer, "lora_A"):
-                (name,) = layer.lora_A  # peft's "default"
-                downs.append(layer.lora_A[name].weight.to(dtype))
-                rise = layer.lora_B[name].weight.T * layer.scaling[name]
-                rises.append(F.pad(rise, (column, self.width - column - base.out_features)).to(dtype))
-            column += base.out_features
-        self.rise = torch.cat(rises) if rises else None  # (ranks, width): each B in its own layer's columns
-        self.multiply = _matmul(plain, downs)
+        if any(layer.bias is not None for layer in self.base):
+            self.bias = torch.cat([_bias(layer) for layer in self.base])
+        self.multiply = _matmul(_one_block(self.base))
+        self.adapt = self._lora()
 
     def __call__(self, x: Tensor, adapted: bool = True) -> Tensor:
         if not self.plain:
             layers = self.layers if adapted else self.base
             return torch.cat([layer(x) for layer in layers], dim=-1)
         out = self.multiply(x)
-        if self.rise is not None:
-            out, low = out[:, : self.width], out[:, self.width :]
-            out = torch.addmm(out, low, self.rise) if adapted else out.contiguous()
+        if adapted and self.adapt is not None:
+            out = self.adapt(x, out)
         return out if self.bias is None else out + self.bias
+
+    def _lora(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """x (T, in), W x (T, width) → W x + B A x, of all the layers that have one."""
+        dtype, width = self.base[0].weight.dtype, sum(layer.out_features for layer in self.base)
+        downs, rises, row = [], [], 0
+        for layer, base in zip(self.layers, self.base, strict=True):
+            if hasattr(layer, "lora_A"):
+                (name,) = layer.lora_A  # peft's "default"
+                downs.append(layer.lora_A[name].weight.to(dtype))
+                rise = layer.lora_B[name].weight * layer.scaling[name]
+                rises.append(F.pad(rise, (0, 0, row, width - row - base.out_features)).to(dtype))
+            row += base.out_features
+        if not downs:
+            return None
+        lower, lift = _matmul(torch.cat(downs)), _matmul_onto(torch.cat(rises, dim=1))
+        return lambda x, out: lift(lower(x), out)
 
 
 def _bias(layer: nn.Linear) -> Tensor:
     return layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
 
 
-def _matmul(layers: list[nn.Linear], more: list[Tensor]) -> Callable[[Tensor], Tensor]:
-    """x (T, in) → x Wᵀ, W the layers' weights and ``more`` rows below each other."""
-    parts = [*(layer.weight for layer in layers), *more]
-    weight = torch.cat(parts) if len(parts) > 1 else parts[0]
-    if weight.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
-        return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid_out, None, "none", [], "")
-    if len(parts) > 1:
-        for layer, part in zip(layers, weight.split([len(p) for p in parts])[: len(layers)], strict=True):
-            layer.weight = nn.Parameter(part, requires_grad=False)  # a view: nothing is held twice
-    return lambda x: F.linear(x, weight)
+def _one_block(layers: list[nn.Linear]) -> Tensor:
+    """The layers' weights below each other. Off the CPU, where no layout of ours is kept beside them, they become views
+    of it: nothing is held twice."""
+    if len(layers) == 1:
+        return layers[0].weight
+    block = torch.cat([layer.weight for layer in layers])
+    if not _laid_out(block):
+        for layer, part in zip(layers, block.split([layer.out_features for layer in layers]), strict=True):
+            layer.weight = nn.Parameter(part, requires_grad=False)
+    return block
+
+
+def _laid_out(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+
+
+def _matmul(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """x (T, in) → x Wᵀ."""
+    if not _laid_out(weight):
+        return lambda x: F.linear(x, weight)
+    block = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, block, None, "none", [], "")
+
+
+def _matmul_onto(weight: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """x (T, in), y (T, width) → y + x Wᵀ."""
+    if not _laid_out(weight):
+        return lambda x, y: torch.addmm(y, x, weight.T)
+    block = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    return lambda x, y: torch.ops.mkldnn._linear_pointwise.binary(x, y, block, None, "add")

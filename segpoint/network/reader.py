@@ -16,11 +16,16 @@ Positions are given twice, in the same Fourier code: to what is looked at, and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from segpoint.network.attention import attend
 from segpoint.network.position import PositionCode
+
+KeysValues = tuple[Tensor, Tensor]
 
 
 class ReaderLayer(nn.Module):
@@ -39,18 +44,21 @@ class ReaderLayer(nn.Module):
         self.cross_out = nn.Linear(width, width)
         self.ffn = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, words: Tensor, word_mask: Tensor, scene: Tensor, scene_mask: Tensor) -> Tensor:
-        """words (B, Q, T, D), word_mask (B, Q, T) bool, scene (B, S, D), scene_mask (B, S) bool → (B, Q, T, D)."""
+    def look(self, scene: Tensor) -> KeysValues:
+        """scene (B, S, D) → its keys and values, each (B, S, D), which serve every question about it."""
+        keys, values = self.memory(scene).chunk(2, dim=-1)
+        return keys, values
+
+    def forward(self, words: Tensor, word_mask: Tensor, seen: KeysValues, scene_mask: Tensor) -> Tensor:
+        """words (B, Q, T, D), word_mask (B, Q, T) bool, seen of S points, scene_mask (B, S) bool → (B, Q, T, D)."""
         batch, questions, length, width = words.shape
         q, k, v = self.qkv(self.norm_self(words)).reshape(batch * questions, length, 3 * width).chunk(3, dim=-1)
         mask = word_mask.reshape(batch * questions, 1, 1, length)
         mixed = self._attend(q, k, v, mask).reshape(batch, questions, length, width)
         words = words + self.self_out(mixed)
-        # One projection of the scene serves every question about it.
-        keys, values = self.memory(scene).chunk(2, dim=-1)
         queries = self.query(self.norm_cross(words)).reshape(batch, questions * length, width)
-        seen = self._attend(queries, keys, values, scene_mask[:, None, None, :])
-        words = words + self.cross_out(seen).reshape(batch, questions, length, width)
+        found = self._attend(queries, *seen, scene_mask[:, None, None, :])
+        words = words + self.cross_out(found).reshape(batch, questions, length, width)
         return words + self.ffn(self.norm_ffn(words))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -98,19 +106,23 @@ class MaskReader(nn.Module):
         self.out = nn.Linear(width, width)
         self.presence = Presence(width)
 
+    def look(self, scene: Tensor, positions: Tensor) -> list[KeysValues]:
+        """What the layers see of a scene f̃_4 (B, S, D) at positions (B, S, 3)."""
+        memory = self.norm_scene(scene) + self.position(positions)
+        return [cast(ReaderLayer, layer).look(memory) for layer in self.layers]
+
     def forward(
         self,
         seg: Tensor | None,
         words: Tensor,
         word_mask: Tensor,
-        scene: Tensor,
-        positions: Tensor,
+        seen: Sequence[KeysValues],
         scene_mask: Tensor,
         places: Tensor | None = None,
         place_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """seg γ(ŷ_seg) (B, Q, D), None before there is an answer, words (B, Q, T, H) with word_mask (B, Q, T), scene
-        f̃_4 (B, S, D) at positions (B, S, 3) with scene_mask (B, S), places (B, Q, P, D) with place_mask (B, Q, P)
+        """seg γ(ŷ_seg) (B, Q, D), None before there is an answer, words (B, Q, T, H) with word_mask (B, Q, T), seen:
+        `look` at a scene, scene_mask (B, S) of it, places (B, Q, P, D) with place_mask (B, Q, P)
         → ĥ_seg (B, Q, D) and the <SEG> token as it was refined (B, Q, D), which `presence` takes."""
         asked = self.question(last_state(words, word_mask))  # (B, Q, D)
         seg = asked if seg is None else asked + seg
@@ -118,9 +130,8 @@ class MaskReader(nn.Module):
         mask = torch.cat([torch.ones_like(word_mask[..., :1]), word_mask], dim=2)
         if places is not None and place_mask is not None:
             tokens, mask = torch.cat([tokens, places], dim=2), torch.cat([mask, place_mask], dim=2)
-        memory = self.norm_scene(scene) + self.position(positions)
-        for layer in self.layers:
-            tokens = layer(tokens, mask, memory, scene_mask)
+        for layer, keys_values in zip(self.layers, seen, strict=True):
+            tokens = layer(tokens, mask, keys_values, scene_mask)
         read = self.norm(tokens[:, :, 0])
         return seg + self.out(read), read
 

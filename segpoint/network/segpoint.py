@@ -12,7 +12,7 @@ Everything left of the LLM's question depends on the cloud alone: it is computed
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from segpoint.network.gfp import FeaturePropagation, PlainUpsampling
 from segpoint.network.inputs import POINT_FEATURES, PointInputs
 from segpoint.network.kpconv import gather
 from segpoint.network.place import PlaceEncoder, Places
-from segpoint.network.reader import MaskReader
+from segpoint.network.reader import KeysValues, MaskReader
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,10 @@ class PointTokens:
 @dataclass(frozen=True)
 class SceneFeatures:
     """What a question is read against: f_P (B, N, D) and the middle level (B, N2, D), each with its points (…, 3) and
-    which of them are no padding (…,) bool."""
+    which of them are no padding (…,) bool.
+
+    seen, located: what the reader makes of them before any question; None: made for each (`SegPoint.look`).
+    """
 
     dense: Tensor
     points: Tensor
@@ -53,6 +56,8 @@ class SceneFeatures:
     scene: Tensor
     positions: Tensor
     scene_valid: Tensor
+    seen: list[KeysValues] | None = None
+    located: Tensor | None = None
 
 
 class SegPoint(nn.Module):
@@ -157,6 +162,13 @@ class SegPoint(nn.Module):
             dense, scene = self.propagation(tokens.f5, point_hidden, inputs.tables, rows)
         return scene_features(dense, scene, inputs, rows)
 
+    def look(self, features: SceneFeatures) -> SceneFeatures:
+        """The features with what every question about them has in common."""
+        if self.reader is None:
+            return features
+        located = features.dense + self.reader.locate(features.points)
+        return replace(features, seen=self.reader.look(features.scene, features.positions), located=located)
+
     def read(
         self,
         features: SceneFeatures,
@@ -179,8 +191,11 @@ class SegPoint(nn.Module):
                 raise ValueError("without a reader there is no mask before the LLM has answered: seg_hidden is needed")
             return _masks(seg, dense), None
         at = (None, None) if places is None else (self.place(places, dense), places.mask)
-        seg, read = self.reader(seg, words, word_mask, features.scene, features.positions, features.scene_valid, *at)
-        logits = _masks(seg, dense + self.reader.locate(features.points))
+        if features.seen is None:
+            features = self.look(features)
+        assert features.seen is not None and features.located is not None
+        seg, read = self.reader(seg, words, word_mask, features.seen, features.scene_valid, *at)
+        logits = _masks(seg, features.located)
         return logits, self.reader.presence(read, logits, dense, features.valid)
 
 
