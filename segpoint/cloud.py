@@ -20,12 +20,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.ndimage import binary_dilation, label
 
 from segpoint.blas import one_blas_thread
 from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
+from segpoint.grid import cell_numbers, occupied, sorted_numbers, voxelise
 
 FRAMES = ("optical", "body", "map")
 BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]], dtype=np.float32)
@@ -37,7 +37,6 @@ _TALLEST_M = 2.5  # above a floor: what stands in a room
 _VOXEL_STEP = 1.05  # ratio of successive voxel edges tried
 _LARGEST_MAP_M = 1e3  # from a map's origin; beyond it float32 is no longer good for millimetres
 _LARGEST_M = 1e8  # no place on Earth has larger coordinates, in whatever system
-_LARGEST_TABLE = 1 << 24  # cells; above this, touching a table's pages costs more than sorting the points
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def prepare(xyz: np.ndarray, rgb: np.ndarray | None, frame: str, config: CloudCo
     xyz, rgb = _checked(xyz, rgb, frame)
     usable = _usable(xyz, config, frame)
     body = _to_body(np.stack([axis[usable] for axis in xyz.T]).T, frame)
-    first, first_of = _voxelise(body, np.float32(config.min_voxel_m))
+    first, first_of = voxelise(body, np.float32(config.min_voxel_m))
     fine = _means(body, first, first_of)
     viewed = frame != "map"
     distance = _length(fine) if viewed else np.ones(len(fine), np.float32)
@@ -336,13 +335,13 @@ def _walls(level: np.ndarray, viewed: bool) -> np.ndarray:
     reach = np.sqrt(x * x + y * y)
     bearing = ((np.arctan2(y, x) / np.pi + 1) * 90).astype(np.int64)  # 2°
     # Sorted by bearing, then by reach: the bits of a float that is not negative are in its order.
-    order = _sorted(bearing << 32 | reach.view(np.int32))[0]
+    order = sorted_numbers(bearing << 32 | reach.view(np.int32))[0]
     ends = np.searchsorted(order, np.arange(1, 183) << 32)
     sizes = np.diff(ends, prepend=0)
     end = order[np.maximum(ends - 1 - sizes // 20, 0)]  # all but a twentieth: noise flies behind walls
     farthest = (end & 0xFFFFFFFF).astype(np.int32).view(np.float32)
     last = reach > farthest[bearing] - np.maximum(np.float32(0.2), np.float32(0.08) * reach)
-    count, column = _voxelise(plan.T, np.float32(0.2))
+    count, column = voxelise(plan.T, np.float32(0.2))
     tall = np.zeros(count, bool)
     tall[column[level[:, 2] > 1.2]] = True
     return last & tall[column]
@@ -364,7 +363,7 @@ def _fit(level: np.ndarray, detail: np.ndarray, config: CloudConfig) -> tuple[fl
         return scale * np.float32(config.min_voxel_m * _VOXEL_STEP**step)
 
     def count(step: int) -> int:
-        return _occupied(*_cell_numbers(level, edges(step), detail))
+        return occupied(*cell_numbers(level, edges(step), detail))
 
     # Surfaces: the number of voxels falls with the edge squared. One look, one guess from it, then single steps.
     step = 0
@@ -377,69 +376,8 @@ def _fit(level: np.ndarray, detail: np.ndarray, config: CloudConfig) -> tuple[fl
         found = count(step)
     while step > 0 and count(step - 1) <= config.points:
         step -= 1
-    found, voxel_of = _voxelise(level, edges(step), detail)
+    found, voxel_of = voxelise(level, edges(step), detail)
     return config.min_voxel_m * _VOXEL_STEP**step, voxel_of, found
-
-
-def _cell_numbers(
-    points: np.ndarray, edge: np.ndarray | np.float32, group: np.ndarray | None
-) -> tuple[np.ndarray, int]:
-    """(n,) numbers of the cells that points (n, axes) lie in, all below the number returned with them.
-
-    edge: (n,) each point's own, or one.   group: (n,) int64 ≥ 0; no two groups share a cell.
-    """
-    number, total = np.zeros(len(points), np.int64), 1
-    for axis in points.T:
-        cell = np.floor(axis / edge).astype(np.int32)
-        lowest = int(cell.min())
-        size = int(cell.max()) - lowest + 1
-        number *= size
-        number += cell
-        number -= lowest
-        total *= size
-    if group is not None:
-        number += total * group
-        total *= int(group.max()) + 1
-    return number, total
-
-
-def _occupied(number: np.ndarray, total: int) -> int:
-    """How many different numbers there are, all below ``total``."""
-    if total <= _LARGEST_TABLE:
-        seen = np.zeros(total, bool)
-        seen[number] = True
-        return int(np.count_nonzero(seen))
-    order = _sorted(number)[0]
-    return 1 + int(np.count_nonzero(order[1:] != order[:-1]))
-
-
-def _voxelise(
-    points: np.ndarray, edge: np.ndarray | np.float32, group: np.ndarray | None = None
-) -> tuple[int, np.ndarray]:
-    """(number of voxels, voxel of each point (n,) int64) on a grid; see `_cell_numbers`.
-
-    A table of the grid where that is small, which it is for the fine grid of a table top, otherwise a sort.
-    """
-    number, total = _cell_numbers(points, edge, group)
-    if total <= _LARGEST_TABLE:
-        seen = np.zeros(total, bool)
-        seen[number] = True
-        occupied = np.flatnonzero(seen)
-        voxel = np.empty(total, np.int64)
-        voxel[occupied] = np.arange(len(occupied))
-        return len(occupied), voxel[number]
-    values, order = _sorted(number)
-    voxel = np.zeros(len(number), np.int64)
-    np.cumsum(values[1:] != values[:-1], out=voxel[1:])
-    voxel_of = np.empty_like(voxel)
-    voxel_of[order] = voxel
-    return int(voxel[-1]) + 1, voxel_of
-
-
-def _sorted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whole numbers in order, and where each stood. PyTorch sorts them by digits, in a third of NumPy's time."""
-    found, order = torch.sort(torch.from_numpy(values))
-    return found.numpy(), order.numpy()
 
 
 def _means(values: np.ndarray, count: int, group_of: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from segpoint.blas import one_blas_thread
 from segpoint.errors import SegPointError
+from segpoint.grid import voxelise
 
 _CELLS_PER_DISTANCE = 2  # points are merged in cells of half the linking distance before they are linked
 _SMALLEST_SIDE = 1e-3  # metres; a flat or linear target still gets a box that can be drawn
@@ -87,13 +88,9 @@ def clusters(xyz: np.ndarray, distance: float) -> list[np.ndarray]:
     distance / 2 and the cells' means are linked, so a gap is judged to within one cell.
     """
     xyz = np.asarray(xyz, dtype=np.float64)
-    cell = np.floor((xyz - xyz.min(axis=0)) / (distance / _CELLS_PER_DISTANCE)).astype(np.int64)
-    if cell.max(axis=0).astype(float).prod() > 2**60:  # a huge map: number only the cells' rows that are in use
-        cell = np.stack([np.unique(column, return_inverse=True)[1] for column in cell.T], axis=1)
-    spans = cell.max(axis=0) + 1
-    key = (cell[:, 0] * spans[1] + cell[:, 1]) * spans[2] + cell[:, 2]
-    _, of_cell, counts = np.unique(key, return_inverse=True, return_counts=True)
-    means = np.stack([np.bincount(of_cell, weights=xyz[:, axis]) for axis in range(3)], axis=1) / counts[:, None]
+    count, of_cell = voxelise(xyz - xyz.min(axis=0), distance / _CELLS_PER_DISTANCE)
+    counts = np.bincount(of_cell, minlength=count)
+    means = np.stack([np.bincount(of_cell, weights=axis) for axis in xyz.T], axis=1) / counts[:, None]
     pairs = cKDTree(means).query_pairs(distance, output_type="ndarray")
     graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(len(means),) * 2)
     _, group_of_cell = connected_components(graph, directed=False)
@@ -139,6 +136,7 @@ def _least_area_angle(points: np.ndarray) -> float:
 
     One side of it lies on an edge of the convex hull, so only those directions are tried.
     """
+    points = _outer(points)
     try:
         hull = points[ConvexHull(points).vertices]
     except (QhullError, ValueError):  # fewer than three points, or all on a line: the line is the direction
@@ -152,6 +150,19 @@ def _least_area_angle(points: np.ndarray) -> float:
     breadth = np.ptp(np.outer(cos, hull[:, 1]) - np.outer(sin, hull[:, 0]), axis=1)
     best = int(np.argmin(length * breadth))
     return _half_turn(float(angles[best]) + (0.0 if length[best] >= breadth[best] else np.pi / 2))
+
+
+def _outer(points: np.ndarray) -> np.ndarray:
+    """Of (n, 2) points those outside the octagon between the outermost in eight directions: no other is on the hull."""
+    angles = np.arange(8) * np.pi / 4
+    ways = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    corners = points[np.argmax(ways @ points.T, axis=1)]  # counter-clockwise
+    edges = np.roll(corners, -1, axis=0) - corners
+    real = edges.any(axis=1)  # one point may be outermost in several directions
+    outward = np.stack([edges[real, 1], -edges[real, 0]], axis=1)
+    slack = 1e-9 * np.abs(edges).max() * np.abs(points).max()  # for rounding: the corners themselves stay
+    inside = (outward @ points.T < np.sum(outward * corners[real], axis=1)[:, None] - slack).all(axis=0)
+    return points[~inside] if real.any() else points
 
 
 def _half_turn(angle: float) -> float:

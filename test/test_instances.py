@@ -4,10 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from segpoint.errors import SegPointError
-from segpoint.instances import clusters, oriented_box, separate
+from segpoint.instances import _outer, clusters, oriented_box, separate
 
 UP = np.array([0.0, 0.0, 1.0])
 
@@ -135,3 +136,20 @@ def test_fifty_thousand_points_take_milliseconds():
         times.append(time.perf_counter() - start)
     assert len(found) == 5
     assert min(times) < 0.25  # 30 ms on a free core; the limit only catches a wrong algorithm
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_points_left_out_are_not_on_the_hull(seed):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(2000, 2)) @ rng.normal(size=(2, 2))
+    if seed % 2:
+        points = np.round(points, 1)  # many on one line, many twice
+    outer = _outer(points)
+    assert len(outer) < 1000
+    hulls = [np.unique(some[ConvexHull(some).vertices], axis=0) for some in (outer, points)]
+    assert np.array_equal(*hulls)
+
+
+@pytest.mark.parametrize("points", [np.zeros((5, 2)), np.arange(10.0).reshape(5, 2), np.ones((1, 2))])
+def test_points_without_a_hull_all_stay(points):
+    assert np.array_equal(_outer(points), points)
