@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from segpoint.devices import language_dtype, usable_device
 from segpoint.engines.runner import BACKENDS, Engines, choose
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance, separate, strong
-from segpoint.network.answers import Prefix, Question
+from segpoint.network.answers import Answer, Prefix, Question
 from segpoint.network.inputs import PointInputs, collate
 from segpoint.network.language import PointLanguageModel, load_language
 from segpoint.network.place import Places
@@ -27,8 +28,8 @@ from segpoint.prompts import NO_MASK, Place, instruction_question, semantic_ques
 from segpoint.stopwatch import Stopwatch
 
 WORDS_KEPT = 1024  # questions, or as many as one call asks
-_JUDGED_AT_ONCE = 64  # questions; bounds the reader's memory
-_SURE_DOUBT = 8.0  # log-odds: no lean of the LLM outweighs the reader's doubt beyond this
+_TOGETHER = 64  # questions; bounds the reader's memory
+_SURE = 8.0  # log-odds of doubt that no lean of the LLM outweighs: they end at 5 (test_masks_agree)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Reading:
     """One question about an encoded cloud.
 
     text: what the LLM wrote.   logits: (N,) of the mask, −∞ where it wrote no <SEG>.   presence: the reader's log-odds
-    that there is a target, 0 without a reader.   margin: the LLM's own lean to "There is no mask.", before that.
+    that there is a target, 0 without a reader.   margin: the LLM's own lean to "There is no mask.", before that; NaN
+    where it was not asked.
     """
 
     text: str
@@ -204,8 +206,7 @@ class Segmenter:
     ) -> np.ndarray:
         """(M,) int64: for each point the index of the best of ``classes`` whose mask it is in, −1 for none.
 
-        The reader looks at many classes at once; the LLM is asked only about those that may be there. A class that is
-        listed twice is found under its first index.
+        A class that is listed twice is found under its first index.
         """
         if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:
             raise SegPointError(f'expected a list of class names such as ["mug", "table"], got {classes!r}')
@@ -216,25 +217,11 @@ class Segmenter:
         cloud, encoded = seen.cloud, seen.encoded
         best = np.full(len(cloud.xyz), self.config.mask_threshold, np.float32)
         label = np.full(len(cloud.xyz), -1, np.int64)
-        possible = self._possible(encoded, list(indices))
-        readings = self.read_many(encoded, list(possible), Stopwatch(), presences=list(possible.values()))
-        for question, reading in zip(possible, readings, strict=True):
+        for index, reading in zip(indices.values(), self.read_many(encoded, list(indices), Stopwatch()), strict=True):
             score = reading.logits.sigmoid().cpu().numpy()
             better = (score > best) & cloud.valid
-            best[better], label[better] = score[better], indices[question]
+            best[better], label[better] = score[better], index
         return cloud.to_raw(label, -1)
-
-    @torch.inference_mode()
-    def _possible(self, encoded: EncodedCloud, questions: Sequence[str]) -> dict[str, float]:
-        """Those of the questions that the reader does not surely rule out, and their presence (see `Reading`)."""
-        self._words(questions)
-        presences: list[float] = []
-        for first in range(0, len(questions), _JUDGED_AT_ONCE):
-            presences += self._presences(encoded, self._padded(questions[first : first + _JUDGED_AT_ONCE]), None)
-        told = dict(zip(questions, presences, strict=True))
-        if self.network.reader is None or not self.config.presence_weight:
-            return told
-        return {question: presence for question, presence in told.items() if self._doubt(presence) < _SURE_DOUBT}
 
     @torch.inference_mode()
     def _look(self, xyz: np.ndarray, rgb: np.ndarray | None, frame: str, clock: Stopwatch) -> _Seen:
@@ -271,11 +258,9 @@ class Segmenter:
         clock: Stopwatch,
         places: Places | None = None,
         forced: bool = False,
-        presence: float | None = None,
     ) -> Reading:
-        """`read_many` of one question. places: (1, 1, P, …).   presence: what the reader has already said."""
-        told = None if presence is None else [presence]
-        return self.read_many(encoded, [question], clock, [places], forced, told)[0]
+        """`read_many` of one question. places: (1, 1, P, …)."""
+        return self.read_many(encoded, [question], clock, [places], forced)[0]
 
     @torch.inference_mode()
     def read_many(
@@ -285,60 +270,67 @@ class Segmenter:
         clock: Stopwatch,
         places: Sequence[Places | None] | None = None,
         forced: bool = False,
-        presences: Sequence[float] | None = None,
     ) -> list[Reading]:
         """What the LLM writes about an encoded cloud, and what of the cloud it means, per question.
 
-        The reader says first how likely there is a target, which weighs in on the LLM's choice; ``forced`` leaves it
-        no choice. Several <SEG> are merged into one mask (the paper's rule for many targets). What was answered to a
-        question last time is the draft of this answer: it saves time and changes nothing. places: (1, 1, P, …) or None
-        for each question.   presences: what the reader has already said.
+        The reader says first how likely there is a target, which weighs in on the LLM's choice: where it surely rules
+        one out the LLM is not asked; ``forced`` leaves neither a choice. Several <SEG> are merged into one mask (the
+        paper's rule for many targets). What was answered to a question last time is the draft of this answer: it saves
+        time and changes nothing. places: (1, 1, P, …) or None for each question.
         """
-        places = [None] * len(questions) if places is None else places
-        readings: list[Reading] = []
-        for first in range(0, len(questions), _JUDGED_AT_ONCE):
-            some = slice(first, first + _JUDGED_AT_ONCE)
-            told = None if presences is None else list(presences[some])
-            readings += self._read_together(encoded, questions[some], clock, places[some], forced, told)
+        places = [None] * len(questions) if places is None else list(places)
+        self._words(questions)  # all of them at once
+        presences: list[float] = []
+        for first in range(0, len(questions), _TOGETHER):
+            some = slice(first, first + _TOGETHER)
+            presences += self._presences(encoded, self._padded(questions[some]), side_by_side(places[some]))
+        clock.lap("reader")
+        nothing = encoded.features.dense.new_full(encoded.features.dense.shape[1:2], -torch.inf)
+        readings = [Reading(NO_MASK, nothing, presence, math.nan) for presence in presences]
+        possible = [i for i, presence in enumerate(presences) if forced or not self._rules_out(presence)]
+        for first in range(0, len(possible), _TOGETHER):
+            some = possible[first : first + _TOGETHER]
+            doubts = [-math.inf if forced else self._doubt(presences[i]) for i in some]
+            found = self._ask(encoded, [questions[i] for i in some], doubts, [places[i] for i in some], clock)
+            for i, (answer, logits) in zip(some, found, strict=True):
+                readings[i] = Reading(answer.text, logits, presences[i], answer.margin)
         return readings
 
-    def _read_together(
+    def _ask(
         self,
         encoded: EncodedCloud,
         questions: Sequence[str],
-        clock: Stopwatch,
+        doubts: Sequence[float],
         places: Sequence[Places | None],
-        forced: bool,
-        presences: list[float] | None,
-    ) -> list[Reading]:
-        features, (words, mask), at = encoded.features, self._padded(questions), side_by_side(places)
-        presences = self._presences(encoded, (words, mask), at) if presences is None else presences
-        clock.lap("reader")
+        clock: Stopwatch,
+    ) -> list[tuple[Answer, Tensor]]:
+        """What the LLM answers to each question, read together, and the logits (N,) of what it means by that."""
         asked = []
-        for question, place, presence in zip(questions, places, presences, strict=True):
+        for question, doubt, place in zip(questions, doubts, places, strict=True):
             told = None
             if place is not None and self.network.place is not None:
                 told = self.network.place.for_language(place, encoded.projected)[0, 0]
-            doubt = -torch.inf if forced else self._doubt(presence)
             asked.append(Question(question, doubt, told, self._drafts.get(question)))
         answers = self.language.answers(encoded.prefix, asked)  # ŷ_seg
         for question, answer in zip(questions, answers, strict=True):
-            self._drafts.pop(question, None)
-            self._drafts[question] = answer.read
+            if answer.read:
+                self._drafts.pop(question, None)
+                self._drafts[question] = answer.read
         for question in list(self._drafts)[: max(0, len(self._drafts) - WORDS_KEPT)]:
             del self._drafts[question]
         clock.lap("llm_answer")
         counts = [len(answer.seg_hidden) for answer in answers]
-        logits = features.dense.new_full((len(questions), features.dense.shape[1]), -torch.inf)
+        dense = encoded.features.dense
+        logits = dense.new_full((len(questions), dense.shape[1]), -torch.inf)
         if sum(counts):
             of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(logits.device)
             seg = torch.cat([answer.seg_hidden for answer in answers])[None]
-            where = None if at is None else at.questions(of)
-            masks, _ = self.network.read(features, seg, words[:, of], mask[:, of], where)
+            (words, mask), where = self._padded(questions), side_by_side(places)
+            where = None if where is None else where.questions(of)
+            masks, _ = self.network.read(encoded.features, seg, words[:, of], mask[:, of], where)
             logits = logits.scatter_reduce(0, of[:, None].expand_as(masks[0]), masks[0].float(), "amax")
         clock.lap("mask")
-        told_of = zip(answers, logits, presences, strict=True)
-        return [Reading(answer.text, mask, presence, answer.margin) for answer, mask, presence in told_of]
+        return list(zip(answers, logits, strict=True))
 
     def _presences(self, encoded: EncodedCloud, words: tuple[Tensor, Tensor], places: Places | None) -> list[float]:
         """The presence (see `Reading`) of each question given as `_padded` gives it."""
@@ -349,6 +341,10 @@ class Segmenter:
     def _doubt(self, presence: float) -> float:
         """What the reader's presence adds to the LLM's lean to "There is no mask.", log-odds."""
         return -(self.config.presence_weight * presence + self.config.presence_bias)
+
+    def _rules_out(self, presence: float) -> bool:
+        """Whether the reader is so sure that there is no target that nothing the LLM could say would change it."""
+        return self.network.reader is not None and self.config.presence_weight > 0 and self._doubt(presence) > _SURE
 
     def _padded(self, questions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The questions' words (1, Q, T, H) and which there are (1, Q, T) bool."""

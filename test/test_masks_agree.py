@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 
 from segpoint import backbone
 from segpoint.files import read_points
-from segpoint.segmenter import Segmenter
+from segpoint.prompts import instruction_question, semantic_question
+from segpoint.segmenter import _SURE, Segmenter
+from segpoint.stopwatch import Stopwatch
 from segpoint_training.scenes.generate import generate_scene
 
 IOU, SAME_ANSWERS = 0.98, 0.95  # at least
@@ -70,6 +73,29 @@ def test_on_generated_scenes(segmenters: tuple[Segmenter, Segmenter]) -> None:
         pairs += asked(segmenters, scene.xyz, scene.rgb, [instruction.text for instruction in scene.instructions])
     assert len(pairs) >= 40
     check(pairs)
+
+
+def test_questions_the_reader_rules_out_get_the_same_answer_from_the_llm(
+    segmenters: tuple[Segmenter, Segmenter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = segmenters[0]
+    asked, farthest = 0, 0.0
+    for number, sensor in enumerate(SENSORS):
+        scene = generate_scene(910_000 + number, "test", sensor, 320, 240)
+        questions = [instruction_question(instruction.text) for instruction in scene.instructions]
+        questions += [semantic_question(name) for name in ("zebra", "mug", "chair", "bottle", "keyboard", "shoe")]
+        encoded = segmenter._look(scene.xyz, scene.rgb, "optical", Stopwatch()).encoded
+        short = segmenter.read_many(encoded, questions, Stopwatch())
+        with monkeypatch.context() as patch:
+            patch.setattr("segpoint.segmenter._SURE", float("inf"))
+            whole = segmenter.read_many(encoded, questions, Stopwatch())
+        assert [reading.text for reading in short] == [reading.text for reading in whole]
+        assert [reading.presence for reading in short] == [reading.presence for reading in whole]
+        asked += sum(not math.isnan(reading.margin) for reading in short)
+        farthest = min(farthest, *(reading.margin for reading in whole))
+    assert 0 < asked < len(SENSORS) * len(questions), "some were asked, some were not"
+    print(f"the farthest that the LLM leans to a target: {-farthest:.1f}")
+    assert -farthest < _SURE - 2
 
 
 def test_on_real_scenes(segmenters: tuple[Segmenter, Segmenter], shared: Path) -> None:

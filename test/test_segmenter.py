@@ -257,13 +257,26 @@ def test_a_class_given_twice_is_asked_once(segmenter, scene, monkeypatch):
     assert len(asked) == 1 and set(np.unique(label)) <= {-1, 0}
 
 
-def test_what_the_reader_said_of_many_classes_is_what_it_says_of_each(segmenter, scene, monkeypatch):
-    monkeypatch.setattr("segpoint.segmenter._JUDGED_AT_ONCE", 2)
+def test_what_the_reader_says_of_many_questions_is_what_it_says_of_each(segmenter, scene, monkeypatch):
+    monkeypatch.setattr("segpoint.segmenter._TOGETHER", 2)
     monkeypatch.setattr(segmenter, "config", replace(CONFIG, presence_weight=1.0))
     encoded = segmenter.encode(collate([prepare(scene.xyz, scene.rgb, "optical", CONFIG.cloud)], CONFIG), Stopwatch())
     questions = [semantic_question(name) for name in ("mug", "a rather small red box of tea", "table")]
-    for question, presence in segmenter._possible(encoded, questions).items():
-        assert segmenter.read(encoded, question, Stopwatch()).presence == pytest.approx(presence, abs=1e-4)
+    for question, reading in zip(questions, segmenter.read_many(encoded, questions, Stopwatch()), strict=True):
+        alone = segmenter.read(encoded, question, Stopwatch())
+        assert alone.presence == pytest.approx(reading.presence, abs=1e-4)
+        assert torch.allclose(alone.logits, reading.logits, atol=0.05)
+
+
+def test_the_llm_is_asked_only_where_the_reader_leaves_a_doubt(segmenter, scene, monkeypatch):
+    asked = []
+    answers = segmenter.language.answers
+    monkeypatch.setattr(segmenter.language, "answers", lambda p, q: asked.extend(q) or answers(p, q))
+    monkeypatch.setattr(segmenter, "config", replace(CONFIG, presence_weight=1.0, presence_bias=-50.0))
+    (sure,) = segmenter.segment_many(scene.xyz, ["the mug"], rgb=scene.rgb)
+    assert not asked and sure.answer == NO_MASK and not sure.mask.any()
+    monkeypatch.setattr(segmenter, "config", replace(CONFIG, presence_weight=1.0, presence_bias=0.0))
+    assert segmenter.segment(scene.xyz, "the mug", rgb=scene.rgb).answer != NO_MASK and len(asked) == 1
 
 
 def test_many_instructions_are_embedded_together(segmenter, scene, embedded):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 
+_AT_ONCE = 64  # queries
+
+
 class KeyValues:
     """Keys and values of the tokens that were read: block (layers, 2, KV heads, capacity, head width)."""
 
@@ -71,9 +74,7 @@ class Llama:
         group, turned = self.heads // self.kv_heads, self.heads + self.kv_heads
         cache.reserve(end)
         cos, sin = self.cos[positions], self.sin[positions]  # (T, 1, D / 2)
-        # Query heads that share keys stand below each other as further queries: keys are never repeated.
-        bias = torch.zeros(mask.shape, dtype=self.dtype, device=x.device).masked_fill_(~mask, -torch.inf)
-        bias = bias.repeat(group, 1)
+        views = _views(mask, group, self.dtype)
         x = x.float()
         for layer, block in zip(self.layers, cache.block, strict=True):
             qkv = layer.qkv(layer.before(x), adapted).view(count, -1, self.head_width)
@@ -81,10 +82,16 @@ class Llama:
             qk = torch.cat([one * cos - two * sin, two * cos + one * sin], dim=-1)
             block[0, :, start:end] = qk[:, self.heads :].transpose(0, 1)
             block[1, :, start:end] = qkv[:, turned:].transpose(0, 1)
-            query = qk[:, : self.heads].unflatten(1, (self.kv_heads, group)).permute(1, 2, 0, 3).flatten(1, 2)
-            keys, values = block[None, :, :, :end].unbind(1)
-            seen = F.scaled_dot_product_attention(query[None], keys, values, attn_mask=bias, scale=layer.scale)
-            seen = seen[0].unflatten(1, (group, count)).permute(2, 0, 1, 3).flatten(1)
+            keys, values = block[:, :, :end]
+            found = []
+            for rows, columns, bias in views:
+                # Query heads that share keys stand below each other as further queries: keys are never repeated.
+                query = qk[rows, : self.heads].unflatten(1, (self.kv_heads, group)).permute(1, 2, 0, 3).flatten(1, 2)
+                seen = F.scaled_dot_product_attention(
+                    query[None], keys[None, :, columns], values[None, :, columns], attn_mask=bias, scale=layer.scale
+                )
+                found.append(seen[0].unflatten(1, (group, -1)).permute(2, 0, 1, 3).flatten(1))
+            seen = torch.cat(found) if len(found) > 1 else found[0]
             x = x + layer.out(seen, adapted)
             gate, up = layer.gate_up(layer.between(x), adapted).chunk(2, dim=-1)
             x = x + layer.down(layer.activate(gate) * up, adapted)
@@ -93,6 +100,29 @@ class Llama:
     def logits(self, hidden: Tensor) -> Tensor:
         """(T, H) last hidden states → (T, V) float32."""
         return self.head(hidden.to(self.dtype)).float()
+
+
+View = tuple[slice, slice | Tensor, Tensor]
+
+
+def _views(mask: Tensor, group: int, dtype: torch.dtype) -> list[View]:
+    """Which keys are held against which queries, as (queries, keys, bias for ``group`` heads below each other).
+
+    All against all, or where many questions stand in one sequence, which see little of each other, a few against those
+    that one of them may look at.
+    """
+    rows, columns = [slice(None)], list[Any]([slice(None)])
+    if len(mask) > _AT_ONCE:
+        some = [slice(first, first + _AT_ONCE) for first in range(0, len(mask), _AT_ONCE)]
+        seen = [mask[few].any(0).nonzero()[:, 0] for few in some]
+        if 2 * sum(_AT_ONCE * len(few) for few in seen) < mask.numel():
+            rows, columns = some, seen
+    views = []
+    for few, keys in zip(rows, columns, strict=True):
+        hidden = ~mask[few][:, keys]
+        bias = torch.zeros(hidden.shape, dtype=dtype, device=mask.device).masked_fill_(hidden, -torch.inf)
+        views.append((few, keys, bias.repeat(group, 1)))
+    return views
 
 
 class _Layer:
