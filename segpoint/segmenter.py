@@ -289,11 +289,13 @@ class Segmenter:
         readings = [Reading(NO_MASK, nothing, presence, math.nan) for presence in presences]
         possible = [i for i, presence in enumerate(presences) if forced or not self._rules_out(presence)]
         for first in range(0, len(possible), _TOGETHER):
-            some = possible[first : first + _TOGETHER]
-            doubts = [-math.inf if forced else self._doubt(presences[i]) for i in some]
-            found = self._ask(encoded, [questions[i] for i in some], doubts, [places[i] for i in some], clock)
-            for i, (answer, logits) in zip(some, found, strict=True):
+            few = possible[first : first + _TOGETHER]
+            doubts = [-math.inf if forced else self._doubt(presences[i]) for i in few]
+            found = self._ask(encoded, [questions[i] for i in few], doubts, [places[i] for i in few], clock)
+            for i, (answer, logits) in zip(few, found, strict=True):
                 readings[i] = Reading(answer.text, logits, presences[i], answer.margin)
+        for stage in ("llm_answer", "mask"):  # also where nothing was to be asked
+            clock.lap(stage)
         return readings
 
     def _ask(

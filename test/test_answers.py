@@ -41,7 +41,7 @@ def passes(monkeypatch) -> list[int]:
     from segpoint.network.llama import Llama
 
     read, counted = Llama.read, list[int]()
-    monkeypatch.setattr(Llama, "read", lambda self, x, *a: counted.append(len(x)) or read(self, x, *a))
+    monkeypatch.setattr(Llama, "read", lambda self, x, *a, **k: counted.append(len(x)) or read(self, x, *a, **k))
     return counted
 
 
@@ -191,7 +191,8 @@ def test_a_hundred_scenes_and_instructions_with_drafts_right_and_wrong(passes, m
     """
     from segpoint.cloud import prepare
     from segpoint.network.inputs import collate
-    from segpoint.segmenter import Segmenter, Stopwatch
+    from segpoint.segmenter import Segmenter
+    from segpoint.stopwatch import Stopwatch
     from segpoint_training.scenes.generate import generate_scene
 
     backbone.setup()

@@ -61,9 +61,9 @@ class _Pipeline:
         reader = self.segmenter.language.reader
         read = reader.read
 
-        def counted(*args: Any) -> torch.Tensor:
+        def counted(*args: Any, **named: Any) -> torch.Tensor:
             self.passes += 1
-            return read(*args)
+            return read(*args, **named)
 
         vars(reader)["read"] = counted
 

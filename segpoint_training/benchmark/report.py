@@ -82,9 +82,7 @@ def _stages(record: Record) -> list[str]:
         head = ("stage", *(cell for run in found for cell in (f"{_KINDS[run['kind']]}: p50", "p95")))
         blocks += [f"### {backend}", _circumstances(found[0]), _table(head, rows)]
     if blocks:
-        blocks.append(
-            "“The cloud of before”: a `Segmenter` knows the cloud that it was asked about last."
-        )
+        blocks.append("“The cloud of before”: a `Segmenter` knows the cloud that it was asked about last.")
     return _section("Stages (`segpoint benchmark --part stages`)", blocks)
 
 
