@@ -15,7 +15,9 @@ def usable_device(device: str) -> str:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = str(error).splitlines()[0]
-        raise SegPointError(f"device {device!r} cannot be used here ({why}); give auto, cpu or cuda") from error
+        raise SegPointError(
+            f"device {device!r} cannot be used here ({why}); give auto or cpu, or install a PyTorch that can use it"
+        ) from error
     return device
 
 

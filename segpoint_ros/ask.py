@@ -85,7 +85,8 @@ class Asker(Node):
 
     def _keep(self, name: str, message: Any, header: Header | None) -> None:
         if header is None or header.stamp == self._cloud.header.stamp:
-            self.reply[name] = message
+            self.reply.pop(name, None)
+            self.reply[name] = message  # in the order of arrival
             self.answered_at = time.monotonic()
 
 
@@ -99,8 +100,8 @@ def ask(node: Asker, patience: float) -> None:
             told = math.inf
         if time.monotonic() > give_up:
             raise SegPointError(
-                f"no active node was found in {patience:.0f} s: is it still loading (its log says), or has it another "
-                "name or ROS_DOMAIN_ID?"
+                f"no active node was found in {patience:.0f} s: is it still loading, or could it not (its log says), "
+                "or has it another name or ROS_DOMAIN_ID?"
             )
     settled = time.monotonic() + SETTLE_S
     while time.monotonic() < settled:
@@ -117,6 +118,11 @@ def ask(node: Asker, patience: float) -> None:
         if time.monotonic() > again and not node.reply:
             node.ask()
             again += AGAIN_S
+    # An answer bears no stamp: this may be one about the cloud before, for a new instruction is answered about that at
+    # once. The node sends the answer after cloud and markers, so the right one is the last.
+    settled = time.monotonic() + SETTLE_S
+    while next(reversed(node.reply)) != "answer" and time.monotonic() < settled:
+        rclpy.spin_once(node, timeout_sec=0.1)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -111,7 +111,9 @@ def test_stages_make_up_the_total(bundle, cloud):
         assert call is None or (total <= call).all(), "stages are parts of the call"
         assert measured["found"] == 3
         shared = {"cloud", "neighbourhoods", "encoder", "llm_points", "propagation"}
-        assert shared & set(seconds) == ({"cloud"} if kind == "second" else shared), "a cloud is found again, not encoded"
+        assert shared & set(seconds) == ({"cloud"} if kind == "second" else shared), (
+            "a cloud is found again, not encoded"
+        )
         assert set(LANGUAGE) - shared <= set(seconds)
     # The words are new: one pass of the LLM more. The answer stays, so that it is read in one pass.
     assert set(found["kinds"]["standing"]["passes_unchanged"]) == {2}

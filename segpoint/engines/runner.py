@@ -108,7 +108,8 @@ def choose(backend: str, bundle: Path, config: BundleConfig, network: SegPoint, 
             if named:
                 raise
             log.warning("GEM, encoder and GFP run in PyTorch, slower than on %s would: %s", candidate, error)
-    log.info("GEM, encoder and GFP run on %s", engines.runner.name)
+    why = "asked for" if named else f"the fastest that works here, on {device}"
+    log.info("GEM, encoder and GFP run on %s: %s", engines.runner.name, why)
     return engines
 
 

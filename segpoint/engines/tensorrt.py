@@ -41,7 +41,8 @@ def check(device: str) -> None:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         raise Unavailable(
-            "tensorrt needs an NVIDIA GPU, and there is no driver here (libcuda.so.1): give backend auto"
+            "tensorrt needs an NVIDIA GPU, and there is no driver here (libcuda.so.1): "
+            "leave it out, or give backend auto"
         ) from None
     if error := driver.cuInit(0):
         raise Unavailable(f"the NVIDIA driver does not start (CUDA error {error}): does nvidia-smi work?")

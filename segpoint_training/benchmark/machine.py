@@ -46,6 +46,7 @@ def in_words(machine: dict[str, Any]) -> str:
         f"{machine['cpu']}{' (multiplies bfloat16)' if machine['bfloat16'] else ''}, {machine['cores']} cores, "
         f"{machine['memory_gib']:g} GiB, {machine['gpu'] or 'no GPU'}; Python {machine['python']}, {versions}; "
         f"commit {short_commit(machine['commit'])}; load average before: {machine['load_before']:g}"
+        + (" (BUSY: everything below is slower than it need be)" if machine["load_before"] > 0.6 else "")
     )
 
 
