@@ -103,10 +103,12 @@ def setup(name: str = DEFAULT, dtype: str = "bfloat16", force: bool = False) -> 
     from filelock import FileLock
 
     backbones = cache_folder() / "backbones"
+    folder = backbones / name
     try:
+        if not force and _intact(folder, dtype):  # also in a cache that may only be read
+            return folder
         backbones.mkdir(parents=True, exist_ok=True)
         with FileLock(backbones / f".{name}.lock"):
-            folder = backbones / name
             if force or not _intact(folder, dtype):
                 _install(source, name, dtype, folder)
             return folder

@@ -138,7 +138,7 @@ def label_cloud(
     fields, step = _output_fields(message)
     out = PointCloud2() if into is None else into
     if (out.fields, out.is_bigendian, len(out.data)) != (fields, message.is_bigendian, points.size * step):
-        _make_room(out, points.size, step)  # else the bytes that are no field's are zeros already
+        _make_room(out, points.size, step)  # else the bytes behind a point's own are written below, or zeros already
     out.header, out.fields = message.header, fields
     out.is_bigendian, out.is_dense = message.is_bigendian, message.is_dense
     out.height, out.width = points.shape
@@ -147,6 +147,8 @@ def label_cloud(
         return out
     every_byte = np.dtype((np.void, message.point_step))
     _view(out, every_byte)[...] = _view(message, every_byte)
+    if gap := min((step, *(f.offset for f in fields if f.offset >= message.point_step))) - message.point_step:
+        _view(out, np.dtype((np.void, gap)), message.point_step)[...] = bytes(gap)
     labelled = points_of(out)
     labelled["label"] = label.reshape(points.shape)
     labelled["score"] = score.reshape(points.shape)

@@ -19,7 +19,7 @@ from segpoint.bundle import load_network, read_weights
 from segpoint.cloud import prepare
 from segpoint.engines.export import TOLERANCE
 from segpoint.engines.graphs import cloud_tensors
-from segpoint.engines.parity import Sample
+from segpoint.engines.parity import Sample, sample_inputs
 from segpoint.engines.runner import BACKENDS, Engines, choose
 from segpoint.errors import SegPointError
 from segpoint.files import read_points
@@ -221,3 +221,10 @@ def same_answers(segmenters: list[Segmenter], xyz: np.ndarray, rgb: np.ndarray |
         assert np.abs(ours.score - theirs.score).max() < 1e-2  # the LLM computes in bfloat16 where the CPU does
         either, both = (ours.mask | theirs.mask).sum(), (ours.mask & theirs.mask).sum()
         assert both >= 0.995 * either
+
+
+@pytest.mark.parametrize("cloud", [{"range_m": (3.0, 100.0)}, {"range_m": (0.05, 0.5)}, {"min_voxel_m": 0.2}])
+def test_engines_are_checked_whatever_clouds_the_bundle_is_for(cloud):
+    config = replace(CONFIG, cloud=replace(CONFIG.cloud, **cloud))
+    for inputs in sample_inputs(config):
+        assert inputs.points.shape == (1, config.cloud.points, 3) and inputs.valid.any()

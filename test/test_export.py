@@ -86,7 +86,10 @@ def test_graphs_are_made_once(bundle, network, exports):
     assert not [path for path in first.folder.iterdir() if path.name.startswith(".")], "nothing is left lying about"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "no manifest", "torn manifest", "of other files"])
+@pytest.mark.parametrize(
+    "damage",
+    ["truncated", "missing", "no manifest", "torn manifest", "of other files", "deep", "no name", "no text"],
+)
 def test_damaged_files_are_made_anew(bundle, network, exports, damage):
     folder = export.exported(bundle, CONFIG, network).folder
     file, manifest = folder / "gem.onnx", folder / MANIFEST
@@ -96,6 +99,11 @@ def test_damaged_files_are_made_anew(bundle, network, exports, damage):
         file.unlink()
     elif damage == "no manifest":
         manifest.unlink()
+    elif damage == "deep":
+        manifest.write_text("[" * 100_000)
+    elif damage in ("no name", "no text"):
+        name = "gem\0.onnx" if damage == "no name" else "gem\ud800.onnx"
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "files": {name: "0"}}))
     elif damage == "torn manifest":
         manifest.write_bytes(manifest.read_bytes()[:200])
     else:

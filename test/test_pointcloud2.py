@@ -333,6 +333,8 @@ def test_a_result_may_be_written_over(xyz, rgb) -> None:
         message(coordinates(xyz) | {"rgb": (U4, packed(rgb))}, gap=1, tail=3),
         message(coordinates(xyz) | {"bgr": (U4, packed(rgb))}, gap=1, tail=3),
         make_cloud(Header(frame_id="c"), xyz, rgb, WIDTH, HEIGHT),
+        message(coordinates(xyz) | {"t": (U1, rgb[:, 0])}, tail=3),
+        message(coordinates(xyz) | {"t": (U1, rgb[:, 0])}),  # where the padding was: zeros
     ]
     kept = PointCloud2()
     for cloud in clouds:

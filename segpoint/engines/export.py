@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -54,7 +54,7 @@ def exported(bundle: Path, config: BundleConfig, network: SegPoint, anew: bool =
         try:
             return read_exported(place, source, graphs)
         except SegPointError as error:
-            if (place / MANIFEST).exists():
+            if not str(error).startswith("no engines"):
                 log.warning("%s: not used", error)
     with turn(folder.parent / ".lock", "engines are being exported"):
         try:
@@ -62,8 +62,9 @@ def exported(bundle: Path, config: BundleConfig, network: SegPoint, anew: bool =
                 return read_exported(folder, source, graphs)  # another process has been faster
         except SegPointError:
             pass
-        for left in folder.glob(f"{_PARTIAL}*"):  # by a process that was killed at it
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            for left in folder.glob(f"{_PARTIAL}*"):  # by a process that was killed at it
+                shutil.rmtree(left, ignore_errors=True)
         made = export(bundle, config, network, folder)
         prune(folder.parent)
         return made

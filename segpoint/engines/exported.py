@@ -92,12 +92,12 @@ def read_exported(folder: Path, source: str, graphs: dict[str, Signature]) -> Ex
 def checked_files(folder: Path, source: str) -> dict[str, str]:
     """SHA-256 of each file of an export, all of them there and unchanged. Raises `SegPointError` as `read_exported`."""
     path = folder / MANIFEST
-    if not path.is_file():
-        raise SegPointError(f"no engines in {folder}: {MANIFEST} is missing")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
         made_from, files = str(manifest["source"]), {str(name): str(value) for name, value in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (FileNotFoundError, NotADirectoryError):
+        raise SegPointError(f"no engines in {folder}: {MANIFEST} is missing") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SegPointError(f"{path} is not readable ({error!r})") from error
     if made_from != source:
         raise SegPointError(f"the engines in {folder} were made from other weights, settings or code")
@@ -106,7 +106,7 @@ def checked_files(folder: Path, source: str) -> dict[str, str]:
     for name, expected in files.items():
         try:
             intact = file_hash(folder / name) == expected
-        except OSError:
+        except (OSError, ValueError):  # also a name that no file can have
             intact = False
         if not intact:
             raise SegPointError(f"{folder / name} is missing, cut short or changed")

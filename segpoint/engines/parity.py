@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segpoint.cloud import prepare
-from segpoint.config import BundleConfig
+from segpoint.config import BundleConfig, CloudConfig
 from segpoint.engines.graphs import Signature, cloud_tensors
 from segpoint.engines.runner import Runner, TorchRunner
 from segpoint.network.inputs import PointInputs, collate
@@ -52,11 +52,16 @@ def samples(network: SegPoint, graphs: Mapping[str, Signature]) -> dict[str, lis
 
 
 def sample_inputs(config: BundleConfig) -> list[PointInputs]:
-    """A table with boxes on it as a sensor may see it, once with points for all N voxels and once with far too few."""
+    """A table with boxes on it as a sensor may see it, once with points for all N voxels and once with far too few.
+
+    Of the bundle's way to prepare clouds only what gives the graphs their shapes and units: what it takes for a usable
+    cloud (a LiDAR's, say, from 2 m on) need not be a table at arm's length.
+    """
+    table_top = CloudConfig(points=config.cloud.points, unit_m=config.cloud.unit_m)
     rng = np.random.default_rng(0)
     most = 24 * config.cloud.points
     inputs = []
-    for points in (most, max(config.cloud.min_points * 4, config.cloud.points // 4)):
+    for points in (most, max(table_top.min_points * 4, table_top.points // 4)):
         table = np.column_stack([rng.uniform([0.6, -0.5], [1.4, 0.5], (points, 2)), np.full(points, -0.4)])
         sides = rng.uniform(0.05, 0.2, (6, 3))
         corner = np.column_stack([rng.uniform([0.65, -0.45], [1.2, 0.3], (6, 2)), np.full(6, -0.4)])
@@ -65,5 +70,5 @@ def sample_inputs(config: BundleConfig) -> list[PointInputs]:
         faces[np.arange(points), rng.integers(0, 3, points)] = 1.0
         xyz = np.concatenate([table, corner[box] + faces * sides[box]]).astype(np.float32)
         rgb = rng.integers(0, 256, xyz.shape).astype(np.uint8)
-        inputs.append(collate([prepare(xyz, rgb, "body", config.cloud)], config))
+        inputs.append(collate([prepare(xyz, rgb, "body", table_top)], config))
     return inputs

@@ -105,12 +105,19 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # a cache may be shared; mkstemp's files are their owner's alone
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path.parent, error) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def load_or_build(folder: Path, key: EngineKey, load: Callable[[Plan], Loaded], build: Callable[[], Plan]) -> Loaded:
