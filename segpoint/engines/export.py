@@ -22,11 +22,12 @@ import torch
 from torch import nn
 
 from segpoint import __version__
+from segpoint.backbone import file_hash
 from segpoint.bundle import load_network, read_weights
 from segpoint.config import BundleConfig, default_bundle
 from segpoint.engines import tensorrt as tensorrt_backend
 from segpoint.engines.cache import mark_used, prune, turn, unwritable
-from segpoint.engines.exported import MANIFEST, Exported, engine_folder, file_hash, read_exported, source_hash
+from segpoint.engines.exported import MANIFEST, Exported, engine_folder, read_exported, source_hash
 from segpoint.engines.graphs import Port, Signature, modules, signatures
 from segpoint.engines.parity import samples
 from segpoint.engines.runner import Unavailable

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import segpoint.network
-from segpoint.backbone import cache_folder
+from segpoint.backbone import cache_folder, file_hash
 from segpoint.errors import SegPointError
 
 if TYPE_CHECKING:  # `segpoint setup` looks whether all is there without loading torch
@@ -46,15 +46,6 @@ def source_hash(bundle: Path) -> str:
     code = sorted(Path(segpoint.network.__path__[0]).glob("*.py"))
     for path in (bundle / "config.json", bundle / "model.safetensors", *code, Path(__file__).with_name("graphs.py")):
         digest.update(bytes.fromhex(file_hash(path)))
-    return digest.hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
     return digest.hexdigest()
 
 
