@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -44,9 +45,15 @@ def in_order(
     workers = min(workers or available_cores(), len(items))
     seldom = 0.1 if sys.stderr.isatty() else 30  # seconds between lines of a log file
     with tqdm(total=len(items), desc=describe, unit=unit, mininterval=seldom, maxinterval=2 * seldom) as progress:
-        for result in map(function, items) if workers <= 1 else _spread(function, items, workers):
-            progress.update()
-            yield result
+        if workers <= 1:
+            for item in items:
+                yield function(item)
+                progress.update()
+            return
+        with closing(_spread(function, items, workers)) as results:  # left to the garbage collector, it hears no Ctrl-C
+            for result in results:
+                progress.update()
+                yield result
 
 
 def _spread(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Generator[Result, None, None]:
