@@ -17,14 +17,14 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segpoint.errors import SegPointError
 from segpoint.gguf_llama import convert
+from segpoint.untrusted import read_json
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -124,90 +124,36 @@ def load(
     File sizes are checked here, checksums by :func:`setup`.
 
     Args:
-        name_or_folder: a backbone's name, or any folder that holds a ``LlamaForCausalLM`` as safetensors.
+        name_or_folder: the name of a folder below the cache's ``backbones``, put there by :func:`setup` or by hand, or
+            a path, with a slash in it; it holds a ``LlamaForCausalLM`` as safetensors.
         dtype: of the weights in memory, ``"bfloat16"`` or ``"float32"``.
         quantization: ``"none"``, or ``"int8"`` or ``"nf4"`` for the layers' weights in 8 or 4 bits, on a GPU.
 
     Raises:
         SegPointError: 8 or 4 bits without a GPU or without bitsandbytes; the folder is missing, damaged, or holds
-            another kind of model. Pickled weights are not read.
+            another kind of model. Pickled weights are not read, and no code that comes with a model is run.
     """
     if dtype not in DTYPES:
         raise SegPointError(f"backbone dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    own = str(name_or_folder) in SOURCES
-    folder = backbone_folder(str(name_or_folder)) if own else Path(name_or_folder).expanduser()
+    name = str(name_or_folder)
+    own = name in SOURCES
+    folder = backbone_folder(name) if own else _folder_given(name)
     repair = "run `segpoint setup --force`" if own else "give a folder saved by LlamaForCausalLM.save_pretrained"
-    few_bits = _few_bits(quantization, dtype)
-    if not (folder / "config.json").is_file():
-        raise SegPointError(f"{name_or_folder} is neither a known backbone ({', '.join(SOURCES)}) nor a model folder")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoTokenizer, LlamaForCausalLM
+    from segpoint.pretrained import load_folder  # transformers, when it is needed
 
-    try:
-        architecture = json.loads((folder / "config.json").read_text("utf-8")).get("model_type")
-        if architecture != "llama":
-            raise SegPointError(f"{folder} holds a {architecture!r} model, expected model_type 'llama'")
-        with _no_progress_bar():
-            loaded: Any = LlamaForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                use_safetensors=True,
-                attn_implementation="sdpa",
-                output_loading_info=True,
-                **few_bits,
-            )
-        model, report = loaded
-        if absent := sorted(report["missing_keys"]):  # transformers would fill them with noise and only warn
-            raise SegPointError(f"{folder} lacks {len(absent)} weights, first {absent[0]}: {repair}")
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except SegPointError:
-        raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise SegPointError(f"cannot load the backbone in {folder} ({_line(error)}): {repair}") from error
-    return model.eval().requires_grad_(False), tokenizer
+    return load_folder(folder, dtype, quantization, repair)
 
 
-def _few_bits(quantization: str, dtype: str) -> dict[str, Any]:
-    """What ``from_pretrained`` is told to hold weights in 8 or 4 bits."""
-    if quantization == "none":
-        return {}
-    import torch
-
-    need = f"language.quantization={quantization!r} needs"
-    if not torch.cuda.is_available():
+def _folder_given(name: str) -> Path:
+    """A folder that `setup` knows nothing of."""
+    backbones = cache_folder() / "backbones"
+    folder = Path(name).expanduser() if os.sep in name else backbones / name
+    if not os.path.isfile(folder / "config.json"):
         raise SegPointError(
-            f"{need} an NVIDIA GPU and there is none here: set it to 'none' in the bundle's config.json"
+            f"{name:.200} is neither a known backbone ({', '.join(SOURCES)}) nor a model folder: give a path, or the "
+            f"name of a folder in {backbones}"
         )
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise SegPointError(f"{need} bitsandbytes: `pip install bitsandbytes`, or set it to 'none'")
-    from transformers import BitsAndBytesConfig
-
-    kind = {
-        "int8": {"load_in_8bit": True},
-        "nf4": {
-            "load_in_4bit": True,
-            "bnb_4bit_quant_type": "nf4",
-            "bnb_4bit_compute_dtype": getattr(torch, dtype),
-        },
-    }
-    return {"quantization_config": BitsAndBytesConfig(**kind[quantization])}
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """transformers draws one for every load, also into a robot's log."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    return folder
 
 
 def _source(name: str) -> Source:
@@ -222,11 +168,11 @@ def _line(error: Exception) -> str:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        manifest = read_json(folder / MANIFEST, "run `segpoint setup --force`")
         for entry in manifest["files"].values():
             int(entry["bytes"]), str(entry["sha256"])
         return manifest
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SegPointError(f"{folder / MANIFEST} is not readable: run `segpoint setup --force`") from error
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from segpoint.files import PointFile
     from segpoint.segmenter import Segmentation
 
-# Subcommands of the offline package: their modules parse their own arguments with ``main(argv) -> int | None``.
-# They are named here, not imported: the method does not depend on its training code.
-OFFLINE = {
+# Subcommands of the other packages: their modules parse their own arguments with ``main(argv) -> int | None``.
+# They are named here, not imported: the method does not depend on its training code or on ROS.
+ELSEWHERE = {
     "assets": ("segpoint_training.scenes.assets", "fetch models of household things and furniture for `generate`"),
     "demo": ("segpoint_training.demo", "start the real ROS 2 node, show it a generated scene, check what it answers"),
     "generate": ("segpoint_training.generate", "write generated scenes: labelled scans, training shards or a sheet"),
@@ -32,6 +32,7 @@ OFFLINE = {
     "ablate": ("segpoint_training.ablate", "measure what GEM, GFP and each way to adapt the encoder are worth"),
     "benchmark": ("segpoint_training.benchmark.command", "measure how fast it is here, and beside others"),
     "evaluate": ("segpoint_training.evaluate", "measure a bundle, on generated scenes or a folder of labelled clouds"),
+    "view": ("segpoint_ros.view", "show live what the ROS 2 node sees and says"),
 }
 
 _MOST_WORDS = 10_000  # no bundle allows as many tokens; its own limit is checked where its tokenizer is
@@ -43,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal shows "?" for "×"
         sys.stdout.reconfigure(errors="replace")
     try:
-        if argv and argv[0] in OFFLINE:
-            return import_module(OFFLINE[argv[0]][0]).main(argv[1:]) or 0
+        if argv and argv[0] in ELSEWHERE:
+            return import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
         args = _parsed(argv)
         return args.run(args)
     except SegPointError as error:
@@ -100,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--tensorrt", action="store_true", help="build TensorRT engines for this GPU as well, now")
     export.set_defaults(run=_export)
 
-    for name, (_, summary) in OFFLINE.items():  # listed for --help; main() has handed them on before parsing
+    for name, (_, summary) in ELSEWHERE.items():  # listed for --help; main() has handed them on before parsing
         commands.add_parser(name, help=summary, add_help=False)
     return parser
 

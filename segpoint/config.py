@@ -2,27 +2,46 @@
 
 A bundle is a folder ``config.json`` + ``model.safetensors`` (+ a model card). ``BundleConfig`` is the whole of
 ``config.json``; the defaults are those of the small model that ships. Unknown keys and impossible values raise
-`SegPointError` naming the key.
+`SegPointError` naming the key: a bundle may come from anywhere, so no value may stand for terabytes or for ever.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 import sys
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from segpoint.errors import SegPointError
+from segpoint.untrusted import read_json, within
 
 DEFAULT_BUNDLE = "segpoint-tabletop"
+
+_COUNT = (1, 1 << 16)
+_METRES = (0.0, 1e6)
+LARGEST_TENSOR = 1 << 30  # numbers, 4 GB of float32
+_LLAMA_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise SegPointError(message)
+
+
+def _check_ranges(settings: Any, where: str, **ranges: tuple[float, float]) -> None:
+    """Raise `SegPointError` unless every number in the fields named lies within its range; NaN lies in none."""
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            _require(
+                number is None or low <= number <= high,
+                f"{where}{name}={value!s:.40} must lie between {low} and {high}",
+            )
 
 
 @dataclass(frozen=True)
@@ -54,9 +73,11 @@ class CloudConfig:
     unit_m: float | None = 0.2
 
     def __post_init__(self) -> None:
+        _check_ranges(self, "cloud.", points=(4, 1 << 20), range_m=_METRES, min_voxel_m=(1e-4, 1e3),
+                      coarsening=(1, 1e3), support_tolerance_m=_METRES, support_height_m=_METRES,
+                      unit_m=(1e-3, 1e6))  # fmt: skip
         _require(self.points >= self.min_points >= 4, f"cloud.points={self.points} must be at least min_points ≥ 4")
         _require(0 <= self.range_m[0] < self.range_m[1], f"cloud.range_m={self.range_m} must be an increasing pair")
-        _require(self.min_voxel_m > 0 and self.coarsening >= 1, "cloud.min_voxel_m > 0 and coarsening ≥ 1 needed")
 
 
 @dataclass(frozen=True)
@@ -83,6 +104,8 @@ class EncoderConfig:
     adaptation: str = "frozen"
 
     def __post_init__(self) -> None:
+        _check_ranges(self, "encoder.", tokens=_COUNT, patch=_COUNT, width=_COUNT, depth=(4, 256), heads=_COUNT,
+                      hidden=_COUNT, stem_width=_COUNT, group_channels=_COUNT)  # fmt: skip
         _require(self.depth % 4 == 0, f"encoder.depth={self.depth} must be a multiple of 4 (four blocks)")
         _require(self.width % self.heads == 0, f"encoder.width={self.width} must be a multiple of heads={self.heads}")
         _require(
@@ -110,6 +133,8 @@ class GemConfig:
     widths: tuple[int, int, int] = (32, 64, 96)
 
     def __post_init__(self) -> None:
+        _check_ranges(self, "gem.", neighbours=(1, 1024), dilation=(1, 64), radius_voxels=(1e-3, 1e3),
+                      kernel_points=(1, 64), widths=_COUNT)  # fmt: skip
         _require(len(self.widths) == 3, f"gem.widths={self.widths} must be three numbers (three KPConv blocks)")
 
 
@@ -128,13 +153,16 @@ class GfpConfig:
     neighbours: int = 8
     width: int = 128
 
+    def __post_init__(self) -> None:
+        _check_ranges(self, "gfp.", levels=_COUNT, neighbours=(1, 1024), width=(4, 1 << 16))
+
 
 @dataclass(frozen=True)
 class LanguageConfig:
     """The LLM ℱ with LoRA (`segpoint.network.language`).
 
-    backbone: name under the cache's ``backbones/`` (put there by ``segpoint setup``), or a path to any
-        LlamaForCausalLM folder.
+    backbone: a name under the cache's ``backbones/``: what ``segpoint setup`` puts there, or a folder (or a link to
+        one) of any LlamaForCausalLM. A path, with a slash in it (``./llm``), is one within the bundle.
     lora_rank, lora_alpha, lora_dropout, lora_targets: the paper is silent; LISA's values. Rank 0 switches LoRA off.
     max_instruction_tokens, max_answer_tokens: limits; a longer instruction is an error, not a truncation.
     quantization: "int8" or "nf4" hold the backbone's weights in 8 or 4 bits (bitsandbytes, an NVIDIA GPU): LLaMA2-7B
@@ -151,6 +179,12 @@ class LanguageConfig:
     quantization: str = "none"
 
     def __post_init__(self) -> None:
+        _check_ranges(self, "language.", lora_rank=(0, 1024), lora_alpha=(0, 1 << 16), lora_dropout=(0.0, 0.99),
+                      max_instruction_tokens=(1, 4096), max_answer_tokens=(1, 1024))  # fmt: skip
+        _require(
+            self.lora_rank == 0 or 0 < len(set(self.lora_targets) & set(_LLAMA_LAYERS)) == len(self.lora_targets),
+            f"language.lora_targets={self.lora_targets} must be some of {', '.join(_LLAMA_LAYERS)}",
+        )
         _require(
             self.quantization in ("none", "int8", "nf4"),
             f"language.quantization={self.quantization!r} must be none, int8 or nf4",
@@ -169,6 +203,9 @@ class ReaderConfig:
 
     layers: int = 3
     heads: int = 4
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "reader.", layers=(0, 64), heads=_COUNT)
 
 
 @dataclass(frozen=True)
@@ -198,16 +235,33 @@ class BundleConfig:
     weak_target: float = 0.8
 
     def __post_init__(self) -> None:
-        for name in ("mask_threshold", "weak_target"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"{name}={value} must lie between 0 and 1")
-        _require(self.cluster_m > 0 and self.cluster_points >= 1, "cluster_m must be > 0 and cluster_points ≥ 1")
+        _check_ranges(self, "", mask_threshold=(0, 1), weak_target=(0, 1), presence_weight=(0, 1e6),
+                      presence_bias=(-1e6, 1e6), cluster_m=(1e-4, 1e6), cluster_points=(1, 1 << 31))  # fmt: skip
         heads, width = self.reader.heads, self.gfp.width
-        _require(heads >= 1 and width % heads == 0, f"reader.heads={heads} must divide gfp.width={width}")
+        _require(width % heads == 0, f"reader.heads={heads} must divide gfp.width={width}")
         sizes = (self.encoder.tokens, *self.gfp.levels, self.cloud.points)
         _require(
             all(small < large for small, large in zip(sizes, sizes[1:], strict=False)),
             f"sizes must increase: encoder.tokens < gfp.levels < cloud.points, got {sizes}",
+        )
+        self._check_memory()
+
+    def _check_memory(self) -> None:
+        """The largest tensors of the network, none of which one value alone determines."""
+        cloud, encoder, gem, gfp = self.cloud.points, self.encoder, self.gem, self.gfp
+        tensors = {
+            "encoder.tokens · patch · stem_width": encoder.tokens * encoder.patch * encoder.stem_width,
+            "encoder.tokens² · heads": encoder.tokens**2 * encoder.heads,
+            "encoder.tokens · cloud.points": encoder.tokens * cloud,
+            "cloud.points · gem.neighbours · dilation": cloud * gem.neighbours * gem.dilation,
+            "cloud.points · gem.neighbours · widths": cloud * gem.neighbours * max(gem.widths),
+            "cloud.points · gem.kernel_points · widths": cloud * gem.kernel_points * max(gem.widths),
+            "cloud.points · gfp.neighbours · width": cloud * gfp.neighbours * gfp.width,
+        }
+        name, numbers = max(tensors.items(), key=lambda item: item[1])
+        _require(
+            numbers <= LARGEST_TENSOR,
+            f"{name} is {numbers:.1e}, which asks for {4e-9 * numbers:,.0f} GB at once: make one of them smaller",
         )
 
     @property
@@ -223,19 +277,39 @@ class BundleConfig:
         return build(cls, values, "config")
 
     def save(self, folder: Path) -> None:
-        (folder / "config.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        """Write ``config.json``; a backbone that lies in the folder keeps a path that moves with it."""
+        values, backbone = self.to_dict(), Path(self.language.backbone)
+        if backbone.is_absolute() and backbone.is_relative_to(folder.resolve()):
+            values["language"]["backbone"] = f"./{backbone.relative_to(folder.resolve())}"
+        (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | Path) -> BundleConfig:
+        """A bundle's ``config.json``; the path of a backbone within the bundle is absolute in what is returned.
+
+        Raises `SegPointError` where there is none, where it cannot be used, or where it leads out of the bundle.
+        """
         path = Path(folder) / "config.json"
         if not path.is_file():
             raise SegPointError(
                 f"no bundle at {folder}: expected {path}; give a folder with config.json and model.safetensors"
             )
-        try:
-            return cls.from_dict(json.loads(path.read_text()))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise SegPointError(f"{path} is not JSON ({error}); the bundle is damaged, get it again") from error
+        config = cls.from_dict(read_json(path, "the bundle is damaged, get it again"))
+        backbone = _backbone(Path(folder), config.language.backbone)
+        return replace(config, language=replace(config.language, backbone=backbone))
+
+
+def _backbone(bundle: Path, given: str) -> str:
+    """A backbone's name as it is, or the absolute path of one that the bundle brings."""
+    if re.fullmatch(r"\w[\w.-]*", given):
+        return given
+    try:
+        return str(within(bundle, given))
+    except (OSError, ValueError) as error:  # also a name that no file can have
+        raise SegPointError(
+            f"language.backbone={given!r:.80} in {bundle / 'config.json'} must lie within the bundle; for a model of "
+            "your own put a link to its folder into the cache's backbones/ and give the link's name"
+        ) from error
 
 
 def build(kind: type, values: Any, where: str) -> Any:
@@ -243,7 +317,7 @@ def build(kind: type, values: Any, where: str) -> Any:
     _require(isinstance(values, dict), f"{where} must be a table of settings, got {type(values).__name__}")
     kinds = typing.get_type_hints(kind)
     unknown = sorted(set(values) - set(kinds))
-    _require(not unknown, f"{where} has unknown settings {unknown}; known are {sorted(kinds)}")
+    _require(not unknown, f"{where} has unknown settings {unknown!s:.200}; known are {sorted(kinds)}")
     try:
         return kind(**{name: _value(kinds[name], value, f"{where}.{name}") for name, value in values.items()})
     except TypeError as error:  # a setting without a default is missing
@@ -254,14 +328,16 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return build(kind, value, where)  # type: ignore[arg-type]
     if typing.get_origin(kind) is tuple:
-        _require(isinstance(value, list | tuple), f"{where} must be a list, got {value!r}")
+        _require(isinstance(value, list | tuple), f"{where} must be a list, got {value!r:.80}")
         item, *more = typing.get_args(kind)
-        _require(more == [...] or len(value) == 1 + len(more), f"{where} must be {1 + len(more)} values, got {value!r}")
+        _require(
+            more == [...] or len(value) == 1 + len(more), f"{where} must be {1 + len(more)} values, got {value!r:.80}"
+        )
         return tuple(_value(item, v, where) for v in value)
     allowed = typing.get_args(kind) or (kind,)
     if float in allowed and type(value) is int:
-        value = float(value)
-    _require(type(value) in allowed, f"{where} must be {' or '.join(k.__name__ for k in allowed)}, got {value!r}")
+        value = float(value) if abs(value) < 2**63 else math.inf
+    _require(type(value) in allowed, f"{where} must be {' or '.join(k.__name__ for k in allowed)}, got {value!r:.80}")
     return value
 
 

@@ -1,10 +1,40 @@
-"""Where the network runs, and in which numbers."""
+"""Where the network runs, in which numbers, and what is said when the device fails."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from segpoint.errors import SegPointError
+from segpoint.errors import DeviceLost, SegPointError
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Failed to allocate memory", "bad allocation", "bad_alloc",
+              "ALLOC_FAILED")  # fmt: skip
+
+
+@contextmanager
+def device_errors() -> Iterator[None]:
+    """Around what is computed: where there is too little memory, or the GPU fails, the error is a `SegPointError`.
+
+    After the first the next computation may succeed, after the second (`DeviceLost`) none can.
+    """
+    try:
+        yield
+    except SegPointError:
+        raise
+    except Exception as error:  # PyTorch, ONNX Runtime, TensorRT and NumPy have a type each
+        text = str(error)
+        reason = " ".join(text.split())[:200] or type(error).__name__
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text for words in _NO_MEMORY):
+            torch.cuda.empty_cache()
+            raise SegPointError(
+                f"too little memory ({reason}): the next cloud is tried again; end what else takes memory, or use a "
+                "smaller bundle"
+            ) from error
+        if isinstance(error, RuntimeError) and "CUDA error" in text:
+            raise DeviceLost(f"the GPU has failed ({reason}): start this process again, look at nvidia-smi") from error
+        raise
 
 
 def usable_device(device: str) -> str:

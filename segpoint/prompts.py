@@ -88,7 +88,7 @@ def _numbers(values: object, what: str) -> np.ndarray:
     except (TypeError, ValueError):
         array = np.array([np.nan])
     if not np.isfinite(array).all():
-        raise SegPointError(f"expected {what}, got {str(values)[:80]}")
+        raise SegPointError(f"expected {what}, got {' '.join(str(values).split())[:80]}")
     return array
 
 
@@ -152,6 +152,9 @@ def fewest_tokens(text: str) -> int:
     return max(len(text.split()), len(text.encode()) // 32)
 
 
+MOST_CHARACTERS = 12_000  # of an instruction, whatever its tokens
+
+
 def check_instruction(text: str, limit: int, count_tokens: Callable[[str], int] = fewest_tokens) -> str:
     """The user's instruction, normalised, or an error that says what is wrong with it.
 
@@ -167,6 +170,10 @@ def check_instruction(text: str, limit: int, count_tokens: Callable[[str], int] 
     """
     if not isinstance(text, str):
         raise SegPointError(f"an instruction is a string such as 'pick up the mug', got {type(text).__name__}")
+    if len(text) > MOST_CHARACTERS:  # to normalise marks without end takes the square of their number
+        raise SegPointError(
+            f"the instruction has {len(text)} characters, the limit is {MOST_CHARACTERS}: say it shorter"
+        )
     clean = normalise(text)
     if not clean:
         raise SegPointError("the instruction is empty: say what to find, for example 'pick up the mug'")

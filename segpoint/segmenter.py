@@ -14,7 +14,7 @@ from torch import Tensor
 from segpoint.bundle import WEIGHTS, load_network, part, read_weights
 from segpoint.cloud import Cloud, prepare
 from segpoint.config import BundleConfig, default_bundle
-from segpoint.devices import language_dtype, usable_device
+from segpoint.devices import device_errors, language_dtype, usable_device
 from segpoint.engines.runner import BACKENDS, Engines, choose
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance, separate, strong
@@ -138,6 +138,7 @@ class Segmenter:
         place = None if clicks is None and box is None else Place(clicks, box)
         return self.segment_many(xyz, [instruction], rgb, frame, [place])[0]
 
+    @device_errors()
     @torch.inference_mode()
     def segment_many(
         self,
@@ -174,6 +175,7 @@ class Segmenter:
         readings = self.read_many(encoded, questions, clock, found)
         return [self._answer(xyz, cloud, reading, Stopwatch(clock.laps)) for reading in readings]
 
+    @device_errors()
     def semantic(
         self, xyz: np.ndarray, classes: Sequence[str], rgb: np.ndarray | None = None, frame: str = "optical"
     ) -> np.ndarray:
@@ -195,6 +197,10 @@ class Segmenter:
             better = (score > best) & cloud.valid
             best[better], label[better] = score[better], index
         return cloud.to_raw(label, -1)
+
+    def forget(self) -> None:
+        """Let go of the last cloud's memory; a second question about it costs as much as a first one."""
+        self._seen = None
 
     @torch.inference_mode()
     def _look(self, xyz: np.ndarray, rgb: np.ndarray | None, frame: str, clock: Stopwatch) -> Seen:

@@ -28,7 +28,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from segpoint.errors import SegPointError
 from segpoint.files import SUFFIXES, PointFile, check_apart, check_target, read_points, write_points
-from segpoint_ros.node import RELIABLE, SENSOR
+from segpoint_ros.inputs import reliable_qos, sensor_qos
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud
 
 SETTLE_S = 0.5  # for the node to find this process, too, once this one has found the node
@@ -44,12 +44,12 @@ class Asker(Node):
     def __init__(self, target: str, cloud: PointCloud2, instruction: str) -> None:
         super().__init__("segpoint_ask")
         self._cloud, self._instruction = cloud, String(data=instruction)
-        self._points = self.create_publisher(PointCloud2, f"{target}/input/points", SENSOR)
-        self._words = self.create_publisher(String, "instruction", RELIABLE)
+        self._points = self.create_publisher(PointCloud2, f"{target}/input/points", sensor_qos())
+        self._words = self.create_publisher(String, "instruction", reliable_qos())
         self._listeners = [
-            self.create_subscription(PointCloud2, f"{target}/output/points", self._on_points, RELIABLE),
-            self.create_subscription(MarkerArray, f"{target}/output/markers", self._on_markers, RELIABLE),
-            self.create_subscription(String, f"{target}/output/answer", self._on_answer, RELIABLE),
+            self.create_subscription(PointCloud2, f"{target}/output/points", self._on_points, reliable_qos()),
+            self.create_subscription(MarkerArray, f"{target}/output/markers", self._on_markers, reliable_qos()),
+            self.create_subscription(String, f"{target}/output/answer", self._on_answer, reliable_qos()),
         ]
         self.reply: dict[str, Any] = {}
         self.asked_at = 0.0  # time.monotonic() when the cloud was sent first
@@ -197,12 +197,12 @@ def _write(path: Path, message: PointCloud2) -> None:
 
 
 def _targets(markers: MarkerArray, points: np.ndarray) -> list[dict[str, Any]]:
-    """Each target's box, and how many points carry its number, with their mean score."""
+    """Each target's label and box, and how many points carry the label, with their mean score."""
     targets = []
-    for number, marker in enumerate((m for m in markers.markers if m.ns == "box"), start=1):
-        score = points["score"][points["label"] == number]
+    for marker in (m for m in markers.markers if m.ns == "box"):
+        score = points["score"][points["label"] == marker.id]
         said = {"points": len(score), "score": round(float(score.mean()), 4) if len(score) else 0.0}
-        targets.append({**_box(marker), **said})
+        targets.append({"label": marker.id, **_box(marker), **said})
     return targets
 
 
@@ -217,11 +217,11 @@ def _box(marker: Marker) -> dict[str, list[float]]:
 
 def _as_text(reply: dict[str, Any]) -> str:
     lines = [f"answer   {reply['answer']}"]
-    for number, target in enumerate(reply["targets"], start=1):
+    for target in reply["targets"]:
         centre = ", ".join(f"{value:+.3f}" for value in target["centre"])
         size = " × ".join(f"{v:.3f}" for v in target["size"])
         sure = f"{target['points']:,} points, score {target['score']:.2f}"
-        lines.append(f"target {number} centre ({centre}) m, size {size} m, {sure}")
+        lines.append(f"target {target['label']} centre ({centre}) m, size {size} m, {sure}")
     return "\n".join([*lines, f"latency  {reply['latency_s']:.2f} s"])
 
 

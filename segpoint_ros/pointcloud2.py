@@ -7,7 +7,7 @@ dtype), so nothing here loops over points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from segpoint.errors import SegPointError
+from segpoint_ros.colours import Colour
 
-HIGHLIGHT = (255, 64, 32)  # orange red: rare on tables, seen on grey
+HIGHLIGHT: Colour = (255, 64, 32)  # orange red: rare on tables, seen on grey
 HIGHLIGHT_STRENGTH = 0.7  # the rest is the point's own colour, so that its shading stays visible
 
 _TYPES = {
@@ -72,6 +73,7 @@ def read_cloud(message: PointCloud2, copy: bool = True) -> Cloud:
     )
 
 
+@np.errstate(invalid="ignore")  # what is NaN may be so in a way that warns
 def _side_by_side(columns: Sequence[np.ndarray], dtype: type[np.generic], copy: bool) -> np.ndarray:
     """Columns, each (height, width), as one array (M, columns): compact, or without ``copy`` a view if there is one."""
     first, count = columns[0], len(columns)
@@ -120,7 +122,7 @@ def label_cloud(
     label: np.ndarray,
     score: np.ndarray,
     frame: str = "body",
-    highlight: tuple[int, int, int] = HIGHLIGHT,
+    colours: Mapping[int, Colour] | None = None,
     into: PointCloud2 | None = None,
 ) -> PointCloud2:
     """The same cloud with what was found in it.
@@ -132,6 +134,7 @@ def label_cloud(
     ``input_label``, ``input_score`` or ``input_rgb``.
 
     label: (M,) uint32, 0 is no target.   score: (M,) float32.   frame: "optical", "body" or "map", says what height is.
+    colours: in which each label is highlighted; HIGHLIGHT for those left out.
     into: an earlier result that nobody needs any more, to be written over: fresh memory takes longer than the rest.
     """
     points = points_of(message)
@@ -145,6 +148,7 @@ def label_cloud(
     out.point_step, out.row_step = step, step * out.width
     if not points.size:
         return out
+    _check_apart(fields)
     every_byte = np.dtype((np.void, message.point_step))
     _view(out, every_byte)[...] = _view(message, every_byte)
     if gap := min((step, *(f.offset for f in fields if f.offset >= message.point_step))) - message.point_step:
@@ -160,9 +164,29 @@ def label_cloud(
         for channel, values in zip(colour, [_grey(points, frame)] * 3 if own is None else own, strict=True):
             channel[...] = values
     target = np.flatnonzero(label > 0)
-    for channel, value in zip(colour, highlight, strict=True):
+    of_target = label[target]
+    for channel, value in zip(colour, _colour_table(colours or {}, of_target).T, strict=True):
         flat = channel.reshape(-1)  # a view, for here no bytes lie between the rows
-        flat[target] = HIGHLIGHT_STRENGTH * value + (1 - HIGHLIGHT_STRENGTH) * flat[target]
+        flat[target] = (HIGHLIGHT_STRENGTH * value)[of_target] + (1 - HIGHLIGHT_STRENGTH) * flat[target]
+    return out
+
+
+def target_cloud(labelled: PointCloud2) -> PointCloud2:
+    """The points with a label of a cloud that `label_cloud` made, in one row, with all their fields and bytes."""
+    points = points_of(labelled)
+    every_byte = _view(labelled, np.dtype((np.void, labelled.point_step))).reshape(-1)
+    targets = every_byte[np.flatnonzero(points["label"] > 0)]
+    out = PointCloud2(
+        header=labelled.header,
+        height=1,
+        width=len(targets),
+        fields=labelled.fields,
+        is_bigendian=labelled.is_bigendian,
+        point_step=labelled.point_step,
+        row_step=labelled.point_step * len(targets),
+        is_dense=labelled.is_dense,
+    )
+    out.data.frombytes(targets.view(np.uint8))
     return out
 
 
@@ -194,6 +218,15 @@ def make_cloud(
         for values, channel in zip(rgb.T, _channels(out, out.fields[3]), strict=True):
             channel[...] = values.reshape(points.shape)
     return out
+
+
+def _colour_table(colours: Mapping[int, Colour], labels: np.ndarray) -> np.ndarray:
+    """(L, 3) float64: the colour of each label, up to the largest there is."""
+    largest = max(int(labels.max(initial=0)), *colours, 0)
+    table = np.tile(np.array(HIGHLIGHT, np.float64), (largest + 1, 1))
+    for label, colour in colours.items():
+        table[label] = colour
+    return table
 
 
 def _make_room(message: PointCloud2, count: int, step: int) -> None:
@@ -247,6 +280,17 @@ def _output_fields(message: PointCloud2) -> tuple[list[PointField], int]:
     return fields, step
 
 
+def _check_apart(fields: Sequence[PointField]) -> None:
+    """Raise SegPointError where what is written lies over the coordinates, which nothing may change."""
+    places = {f.name: range(f.offset, f.offset + np.dtype(_TYPES[f.datatype]).itemsize) for f in fields}
+    for written in ("label", "score", "rgb", "rgba"):
+        for axis in "xyz":
+            if written in places and set(places[written]) & set(places[axis]):
+                raise SegPointError(
+                    f"the fields {written} and {axis} of the cloud share bytes; give each its own offset"
+                )
+
+
 def _named(fields: Sequence[PointField]) -> list[PointField]:
     """The fields that have a name, and of several with the same name the first."""
     first: dict[str, PointField] = {}
@@ -290,6 +334,7 @@ def _view(message: PointCloud2, dtype: np.dtype, offset: int = 0) -> np.ndarray:
     return np.ndarray((height, width), dtype, message.data, offset, (row_step, message.point_step))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # numbers beyond float32, which a broken cloud may hold
 def _grey(points: np.ndarray, frame: str) -> np.ndarray:
     """(height, width) uint8 brightness for a cloud without colour: its intensity, or else how high a point lies."""
     if "intensity" in (points.dtype.names or ()) and not points.dtype["intensity"].shape:

@@ -1,6 +1,6 @@
 """``segpoint demo``: the whole path once, as on a robot, with a scene whose truth is known.
 
-Three processes: this one makes the scene and judges the answer; the real node (`segpoint_ros.node`) and a client
+Three processes: this one makes the scene and judges the answer; the real node (`segpoint_ros`) and a client
 (`segpoint_ros.ask`) are started as programs and meet over DDS only. That is also why this file may stand here:
 training code imports no ROS code.
 """
@@ -105,7 +105,7 @@ def _running_node(log: Path, environment: dict[str, str]) -> Iterator[subprocess
     """The node as a process of its own, ended as Ctrl-C ends it."""
     with log.open("wb") as output:
         node = subprocess.Popen(
-            [sys.executable, "-m", "segpoint_ros.node"],
+            [sys.executable, "-m", "segpoint_ros"],
             env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -152,10 +152,10 @@ def _draw(path: Path, scene: Scene, label: np.ndarray, score: np.ndarray, reply:
             centre=np.array(target["centre"]),
             size=np.array(target["size"]),
             orientation=np.array(target["orientation"]),
-            score=float(score[label == number].mean()),
-            indices=np.flatnonzero(label == number),
+            score=float(score[label == target["label"]].mean()),
+            indices=np.flatnonzero(label == target["label"]),
         )
-        for number, target in enumerate(reply["targets"], start=1)
+        for target in reply["targets"]
     ]
     render_answer(
         path, scene.xyz, scene.rgb, label > 0, instances, INSTRUCTION, reply["answer"], "optical",

@@ -6,9 +6,18 @@ import os
 import random
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from robot import Robot
+    from sensor_msgs.msg import PointCloud2
+
+    from segpoint_training.scenes.scene import Scene
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,6 +49,59 @@ def ros_environment() -> dict[str, str]:
     """The environment for a test's processes: a ROS domain that nobody else on this machine uses, loopback only."""
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "ROS_DOMAIN_ID": str(_free_domain()), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture
+def apart(ros_environment: dict[str, str]) -> dict[str, str]:
+    """As ``ros_environment``, in another domain: for a node beside the module's."""
+    return {**ros_environment, "ROS_DOMAIN_ID": str(_free_domain())}
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """The demo's, 640 × 480, which the bundle that ships must find the mug in."""
+    from segpoint_training.demo import SEED
+    from segpoint_training.scenes.generate import generate_scene
+
+    return generate_scene(SEED, "test", "kinect")
+
+
+@pytest.fixture
+def cloud(scene: Scene) -> PointCloud2:
+    """The scene as a camera's message."""
+    from std_msgs.msg import Header
+
+    from segpoint_ros.pointcloud2 import make_cloud
+
+    header = Header(frame_id="camera_depth_optical_frame")
+    return make_cloud(header, scene.xyz, scene.rgb, scene.width, scene.height)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the module's node says."""
+    return tmp_path_factory.mktemp("node") / "node.log"
+
+
+@pytest.fixture(scope="module")
+def process(
+    ros_environment: dict[str, str], log: Path, request: pytest.FixtureRequest
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The module's node, a process of its own, with the module's NODE_ARGUMENTS."""
+    from robot import node_process
+
+    with node_process(ros_environment, log, *getattr(request.module, "NODE_ARGUMENTS", ())) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def robot(ros_environment: dict[str, str], process: subprocess.Popen[bytes]) -> Iterator[Robot]:
+    """Everything around the module's node."""
+    from robot import Robot
+
+    robot = Robot(int(ros_environment["ROS_DOMAIN_ID"]))
+    yield robot
+    robot.close()
 
 
 def _free_domain() -> int:

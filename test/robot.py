@@ -14,14 +14,17 @@ from typing import Any
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PointStamped, PoseArray
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 PATIENCE = 180.0  # seconds; a loaded machine loads a model slowly, and the first time exports its engines
 REPEAT = 10.0  # seconds after which a best-effort cloud is sent again
@@ -32,7 +35,7 @@ def node_process(environment: dict[str, str], log: Path, *arguments: str) -> Ite
     """The real node as a process of its own; it is gone afterwards."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "segpoint_ros.node", "--ros-args", *arguments],
+            [sys.executable, "-m", "segpoint_ros", "--ros-args", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -56,25 +59,31 @@ class Robot:
     def __init__(self, domain: int) -> None:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
-        self._node = rclpy.create_node("robot", context=self._context)
+        self.node = rclpy.create_node("robot", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         sensor = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._camera = self._node.create_publisher(PointCloud2, "/segpoint/input/points", sensor)
-        self._voice = self._node.create_publisher(String, "/instruction", 1)
+        self._camera = self.node.create_publisher(PointCloud2, "/segpoint/input/points", sensor)
+        self._voice = self.node.create_publisher(String, "/instruction", 1)
+        self._finger = self.node.create_publisher(PointStamped, "/clicked_point", 1)
+        self._boxes = self.node.create_publisher(Marker, "/segpoint/input/box", 1)
+        self._clock: Publisher | None = None
         self._shown: list[Time] = []
         self.points: list[PointCloud2] = []
         self.markers: list[MarkerArray] = []
         self.answers: list[str] = []
+        self.targets: list[PoseArray] = []
         self.diagnostics: dict[str, str] = {}
-        self._node.create_subscription(PointCloud2, "/segpoint/output/points", self.points.append, 1)
-        self._node.create_subscription(MarkerArray, "/segpoint/output/markers", self.markers.append, 1)
-        self._node.create_subscription(String, "/segpoint/output/answer", self._hear, 1)
-        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnose, 1)
+        self.diagnosed_at = Time()
+        self.node.create_subscription(PointCloud2, "/segpoint/output/points", self.points.append, 1)
+        self.node.create_subscription(MarkerArray, "/segpoint/output/markers", self.markers.append, 1)
+        self.node.create_subscription(String, "/segpoint/output/answer", self._hear, 1)
+        self.node.create_subscription(PoseArray, "/segpoint/output/targets", self.targets.append, 1)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnose, 1)
 
     def close(self) -> None:
         self._executor.shutdown()
-        self._node.destroy_node()
+        self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def _hear(self, message: String) -> None:
@@ -82,6 +91,7 @@ class Robot:
 
     def _diagnose(self, message: DiagnosticArray) -> None:
         (status,) = message.status
+        self.diagnosed_at = message.header.stamp
         self.diagnostics = {pair.key: pair.value for pair in status.values} | {"message": status.message}
 
     def wait(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> None:
@@ -100,14 +110,31 @@ class Robot:
     def wait_for_active(self) -> None:
         self.wait(lambda: self._camera.get_subscription_count() == 1, "subscription to the camera")
         self.wait(lambda: self._voice.get_subscription_count() == 1, "subscription to the instructions")
+        self.wait(lambda: self._finger.get_subscription_count() == 1, "subscription to the clicks")
+        self.wait(lambda: self._boxes.get_subscription_count() == 1, "subscription to the boxes")
+        self.listen(0.3)  # the node has to find this side, too
 
     def say(self, instruction: str) -> None:
         self._voice.publish(String(data=instruction))
 
+    def say_until_heard(self, instruction: str) -> None:
+        """As `say`; afterwards no answer is one to what was asked before."""
+        self.say(instruction)
+        self.wait(lambda: self.diagnostics.get("instruction") == instruction, "instruction in the diagnostics")
+
+    def click(self, frame_id: str, x: float, y: float, z: float) -> None:
+        message = PointStamped()
+        message.header.frame_id = frame_id
+        message.point.x, message.point.y, message.point.z = float(x), float(y), float(z)
+        self._finger.publish(message)
+
+    def draw(self, box: Marker) -> None:
+        self._boxes.publish(box)
+
     def show(self, cloud: PointCloud2, stamped: bool = True) -> None:
         """Publish once, with the present as its stamp, or with the one it has."""
         if stamped:
-            cloud.header.stamp = self._node.get_clock().now().to_msg()
+            cloud.header.stamp = self.node.get_clock().now().to_msg()
         self._shown.append(cloud.header.stamp)
         self._camera.publish(cloud)
 
@@ -134,6 +161,20 @@ class Robot:
         points, markers = self._answered()[-1]
         return points, markers, self.answers[-1]
 
+    def clock(self) -> Publisher:
+        """The publisher of the simulation's time."""
+        if self._clock is None:
+            self._clock = self.node.create_publisher(Clock, "/clock", 1)
+        return self._clock
+
+    def ask_nothing(self, cloud: PointCloud2) -> None:
+        """Let the node have the cloud while nothing is asked."""
+        self.wait(lambda: self.diagnostics.get("instruction") == "", "nothing asked")
+        before = self.count("received")
+        self.show_until(cloud, lambda: self.count("received") > before, "cloud received")
+        self.points.clear()
+        self.answers.clear()
+
     def _answered(self) -> list[tuple[PointCloud2, MarkerArray]]:
         markers = {(m.markers[0].header.stamp.sec, m.markers[0].header.stamp.nanosec): m for m in self.markers}
         pairs = [(p, markers.get((p.header.stamp.sec, p.header.stamp.nanosec))) for p in self.points]
@@ -149,6 +190,15 @@ class Robot:
         request.transition.id = transition
         return bool(self._call(ChangeState, "/segpoint/change_state", request).success)
 
+    def start_change(self, transition: int) -> Callable[[], Any]:
+        """As `change_state`, not waited for: what is returned gives the result, or None as long as there is none."""
+        client = self.node.create_client(ChangeState, "/segpoint/change_state")
+        self.wait(client.service_is_ready, "change_state")
+        request = ChangeState.Request()
+        request.transition.id = transition
+        future = client.call_async(request)
+        return lambda: future.result().success if future.done() else None
+
     def state(self) -> str:
         return str(self._call(GetState, "/segpoint/get_state", GetState.Request()).current_state.label)
 
@@ -158,12 +208,17 @@ class Robot:
         (result,) = self._call(SetParameters, "/segpoint/set_parameters", request).results
         return "" if result.successful else str(result.reason)
 
+    def parameter(self, name: str) -> Any:
+        """The value of a parameter, as the service's message has it."""
+        (value,) = self._call(GetParameters, "/segpoint/get_parameters", GetParameters.Request(names=[name])).values
+        return value
+
     def _call(self, kind: type, name: str, request: Any) -> Any:
-        client = self._node.create_client(kind, name)
+        client = self.node.create_client(kind, name)
         try:
             self.wait(client.service_is_ready, name)
             future = client.call_async(request)
             self.wait(future.done, f"reply of {name}")
             return future.result()
         finally:
-            self._node.destroy_client(client)
+            self.node.destroy_client(client)

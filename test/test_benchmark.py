@@ -9,6 +9,7 @@ import copy
 import itertools
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -34,20 +35,22 @@ from segpoint_training.benchmark.targets import ratios, targets
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights and a random LLM that always writes <SEG>."""
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Random weights and a random LLM, in a cache of its own, that always writes <SEG>."""
     folder = tmp_path_factory.mktemp("tiny")
     language = tiny_model(lora_rank=0)
-    language.llm.save_pretrained(folder / "llm")
-    language.tokenizer.save_pretrained(folder / "llm")
-    config = replace(CONFIG, language=LanguageConfig(backbone=str(folder / "llm"), lora_rank=0), presence_weight=0.0)
+    language.llm.save_pretrained(folder / "backbones" / "tiny")
+    language.tokenizer.save_pretrained(folder / "backbones" / "tiny")
+    config = replace(CONFIG, language=LanguageConfig(backbone="tiny", lora_rank=0), presence_weight=0.0)
     config.save(folder)
     network = SegPoint(config, language.hidden_size)
     with torch.no_grad():
         language.seg_bias.fill_(1e4)
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
     save_file({**state, **{f"language.{n}": v for n, v in language.trained_state().items()}}, folder / WEIGHTS)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGPOINT_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def environment(ros_environment, tmp_path_factory) -> dict[str, str]:
 def build(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
     """The node's exit code and log."""
     done = subprocess.run(
-        [sys.executable, "-m", "segpoint_ros.node", "--ros-args", "-p", "build_only:=true", *arguments],
+        [sys.executable, "-m", "segpoint_ros", "--ros-args", "-p", "build_only:=true", *arguments],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=PATIENCE,
     )  # fmt: skip
@@ -65,7 +65,7 @@ def test_it_builds_says_so_listens_to_nothing_and_stops(environment, tmp_path) -
 
 
 def test_what_goes_wrong_is_said_and_is_exit_code_1(environment, tmp_path) -> None:
-    code, said = build(environment, "-p", f"model:={tmp_path}")
+    code, said = build(environment, "-p", f"model.bundle:={tmp_path}")
     assert code == 1 and "[ERROR]" in said and f"no bundle at {tmp_path}" in said
 
     (tmp_path / "backbones").symlink_to(cache_folder() / "backbones")

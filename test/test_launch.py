@@ -1,13 +1,9 @@
-"""What `ros2 launch` reads agrees with the code: launch file, parameters, RViz's and Fast DDS's configuration."""
+"""What `ros2 launch` reads agrees with the code: presets, RViz's and Fast DDS's configuration, what is installed."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import re
-import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -15,31 +11,39 @@ from typing import Any
 import pytest
 import yaml
 
-pytest.importorskip("rclpy")
+rclpy = pytest.importorskip("rclpy")
 
-from segpoint_ros.parameters import Parameters  # noqa: E402
+from segpoint_ros import parameters  # noqa: E402
+from segpoint_ros.parameters import DESCRIBED, Parameters  # noqa: E402
+
+LAUNCH_FILES = ("segpoint", "realsense", "lidar", "simulation", "two")
 
 
 @pytest.fixture(scope="module")
-def config(repository) -> Path:
+def config(repository: Path) -> Path:
     return repository / "config"
 
 
-def test_the_parameter_file_holds_every_default(config) -> None:
-    values = yaml.safe_load((config / "segpoint.yaml").read_text())["/**"]["ros__parameters"]
-    defaults = dataclasses.asdict(Parameters())
-    assert values == defaults
-    assert {name: type(value) for name, value in values.items()} == {n: type(v) for n, v in defaults.items()}
+@pytest.mark.parametrize("name", ["realsense", "lidar", "simulation"])
+def test_a_preset_changes_parameters_that_there_are_to_values_that_are_allowed(config: Path, name: str) -> None:
+    file = config / "presets" / f"{name}.yaml"
+    changes = rclpy.parameter.parameter_dict_from_yaml_file(str(file), use_wildcard=True)
+    given = [rclpy.Parameter.from_parameter_msg(change) for change in changes.values()]
+    assert given and not parameters.unknown(changes)
+    assert parameters.refusal(Parameters(), given, configured=False) == ""
+    for change in given:
+        default = DESCRIBED[change.name].default
+        assert type(change.value) is type(default) and change.value != default, change.name
 
 
-def test_rviz_shows_what_the_node_publishes(config) -> None:
-    displays = yaml.safe_load((config / "segpoint.rviz").read_text())["Visualization Manager"]["Displays"]
-    shown = {d["Name"]: (d["Class"].split("/")[1], d["Topic"]) for d in displays if "Topic" in d}
-    assert {name: (kind, topic["Value"], topic["Reliability Policy"]) for name, (kind, topic) in shown.items()} == {
-        "Input": ("PointCloud2", "/segpoint/input/points", "Best Effort"),
-        "Answer": ("PointCloud2", "/segpoint/output/points", "Reliable"),
-        "Targets": ("MarkerArray", "/segpoint/output/markers", "Reliable"),
-    }
+def test_rviz_is_told_how_the_node_publishes(config: Path) -> None:
+    """What its topics are is test_graph.py's."""
+    manager = yaml.safe_load((config / "segpoint.rviz").read_text())["Visualization Manager"]
+    shown = {display["Name"]: display["Topic"] for display in manager["Displays"] if "Topic" in display}
+    assert set(shown) == {"Input", "Answer", "Filtered", "Markers", "Targets"}
+    best_effort = [name for name, topic in shown.items() if topic["Reliability Policy"] == "Best Effort"]
+    assert best_effort == ["Input"]  # reliable, it would hear no driver that is not
+    assert {topic["Durability Policy"] for topic in shown.values()} == {"Volatile"}
 
 
 def transports(path: Path) -> tuple[dict[str, dict[str, str]], str]:
@@ -64,6 +68,8 @@ def test_the_transport_has_room_for_a_large_cloud(config, name) -> None:
     assert int(found["SHM"]["maxMessageSize"]) > cloud
     assert int(found["SHM"]["segment_size"]) > 4 * cloud
     assert found["UDPv4"].get("interfaceWhiteList") == ("127.0.0.1" if "loopback" in name else None)
+    if "loopback" not in name:
+        assert int(found["UDPv4"]["receiveBufferSize"]) > cloud
 
 
 def test_everything_is_installed_to_share(repository, monkeypatch) -> None:
@@ -80,7 +86,9 @@ def test_everything_is_installed_to_share(repository, monkeypatch) -> None:
     assert {
         "share/ament_index/resource_index/packages/segpoint_ros",
         f"{share}/package.xml",
-        f"{share}/launch/segpoint.launch.py",
+        *(f"{share}/launch/{name}.launch.py" for name in LAUNCH_FILES),
+        *(f"{share}/config/presets/{name}.yaml" for name in ("realsense", "lidar", "simulation")),
+        f"{share}/config/sros2/segpoint.policy.xml",
         f"{share}/config/segpoint.yaml",
         f"{share}/config/segpoint.rviz",
         f"{share}/config/fastdds.xml",
@@ -99,40 +107,6 @@ def test_package_xml_names_the_version_and_the_messages(repository) -> None:
     assert root.findtext("export/build_type") == "ament_python"
     needed = {element.text for element in root.iterfind("exec_depend")}
     code = "".join(path.read_text() for path in (repository / "segpoint_ros").glob("*.py"))
-    imported = set(re.findall(r"^from (rclpy|\w+_msgs|rcl_interfaces|builtin_interfaces)\b", code, re.MULTILINE))
+    imported = set(re.findall(r"^ *from (rclpy|\w+_msgs|rcl_interfaces|builtin_interfaces)\b", code, re.MULTILINE))
     assert len(imported) > 5 and imported <= needed
-
-
-def test_the_launch_file_with_the_real_launch(repository) -> None:
-    """Where ROS 2 is installed and this package is built: every argument is described and has a default."""
-    pytest.importorskip("launch_ros")
-    from launch.actions import DeclareLaunchArgument
-    from launch.launch_description_sources import get_launch_description_from_python_launch_file
-
-    packages = pytest.importorskip("ament_index_python.packages")
-    try:
-        packages.get_package_share_directory("segpoint_ros")
-    except packages.PackageNotFoundError:
-        pytest.skip("segpoint_ros is not built in this ROS environment")
-    description = get_launch_description_from_python_launch_file(str(repository / "launch" / "segpoint.launch.py"))
-    arguments = {a.name: a for a in description.entities if isinstance(a, DeclareLaunchArgument)}
-    expected = {"model", "input_topic", "instruction_topic", "build_only", "params_file", "rviz", "use_sim_time"}
-    assert expected <= set(arguments)
-    for argument in arguments.values():
-        assert argument.default_value is not None
-        assert len(argument.description) > 10
-
-
-def test_ros2_launch_lists_the_arguments() -> None:
-    """The real command, where it is installed."""
-    ros2 = shutil.which("ros2")
-    if ros2 is None or importlib.util.find_spec("ros2launch") is None:
-        pytest.skip("no ros2 launch here")
-    done = subprocess.run(
-        [sys.executable, ros2, "launch", "segpoint_ros", "segpoint.launch.py", "--show-args"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    if "Package 'segpoint_ros' not found" in done.stderr:
-        pytest.skip("segpoint_ros is not built in this ROS environment")
-    assert done.returncode == 0, done.stderr
-    assert "'input_topic':" in done.stdout
+    assert "import tf2_ros" in code and "tf2_ros_py" in needed  # whose module has another name

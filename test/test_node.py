@@ -8,8 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from lifecycle_msgs.msg import Transition  # noqa: E402
-from robot import PATIENCE, Robot, node_process  # noqa: E402
+from rcl_interfaces.msg import Parameter as ParameterMessage  # noqa: E402
+from rcl_interfaces.msg import ParameterValue  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from robot import PATIENCE  # noqa: E402
 from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
@@ -25,43 +26,17 @@ from visualization_msgs.msg import Marker  # noqa: E402
 from segpoint.engines.runner import BACKENDS  # noqa: E402
 from segpoint.files import write_points  # noqa: E402
 from segpoint_ros import ask, parameters  # noqa: E402
-from segpoint_ros.node import frame_of  # noqa: E402
+from segpoint_ros.answering import frame_of  # noqa: E402
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud  # noqa: E402
-from segpoint_training.demo import INSTRUCTION, SEED, TARGET  # noqa: E402
-from segpoint_training.scenes.generate import generate_scene  # noqa: E402
+from segpoint_training.demo import INSTRUCTION, TARGET  # noqa: E402
 from segpoint_training.scenes.scene import Scene  # noqa: E402
 
 FRAME = "camera_depth_optical_frame"
 
 
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    """The demo's, which the bundle that ships must find the mug in."""
-    return generate_scene(SEED, "test", "kinect")
-
-
-@pytest.fixture
-def cloud(scene) -> PointCloud2:
-    return make_cloud(Header(frame_id=FRAME), scene.xyz, scene.rgb, scene.width, scene.height)
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("node") / "node.log"
-
-
-@pytest.fixture(scope="module")
-def process(ros_environment, log) -> Iterator[subprocess.Popen[bytes]]:
-    with node_process(ros_environment, log) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def robot(ros_environment, process) -> Iterator[Robot]:
-    robot = Robot(int(ros_environment["ROS_DOMAIN_ID"]))
+@pytest.fixture(scope="module", autouse=True)
+def active(robot) -> None:
     robot.wait_for_active()
-    yield robot
-    robot.close()
 
 
 def test_the_answer_to_a_camera_cloud(robot, scene, cloud) -> None:
@@ -231,12 +206,25 @@ def test_a_flood_leaves_the_log_readable_and_its_last_instruction_is_answered(ro
 
 
 def test_parameters_are_checked(robot) -> None:
-    assert "one of auto, optical, body, map" in robot.set_parameter("frame", "sideways")
-    assert robot.set_parameter("max_age", -1.0)
-    assert "clean it up first" in robot.set_parameter("model", "elsewhere")
-    assert robot.set_parameter("marker_lifetime", 2.0) == ""
-    assert "one of auto, tensorrt, onnxruntime, torch" in robot.set_parameter("backend", "tpu")
+    assert "one of auto, optical, body, map" in robot.set_parameter("input.frame", "sideways")
+    assert robot.set_parameter("input.max_age", -1.0)
+    assert "clean it up first" in robot.set_parameter("model.bundle", "elsewhere")
+    assert robot.set_parameter("markers.lifetime", 2.0) == ""
+    assert "one of auto, tensorrt, onnxruntime, torch" in robot.set_parameter("model.backend", "tpu")
     assert robot.set_parameter("build_only", True)
+
+
+def test_a_parameter_of_no_type_costs_a_line(robot, process, cloud, log) -> None:
+    """rclpy raises in its own callback."""
+    request = SetParameters.Request(parameters=[ParameterMessage(name="frame", value=ParameterValue(type=99))])
+    client = robot.node.create_client(SetParameters, "/segpoint/set_parameters")
+    robot.wait(client.service_is_ready, "the service")
+    client.call_async(request)
+    robot.wait(lambda: "a message was dropped: ValueError: 99" in log.read_text(), "word of it")
+    robot.node.destroy_client(client)
+    robot.say(INSTRUCTION)
+    robot.ask(cloud)
+    assert process.poll() is None
 
 
 def test_backends_are_those_that_there_are() -> None:
@@ -251,6 +239,17 @@ def test_the_backend_is_in_the_log_and_in_the_diagnostics(robot, log) -> None:
     assert line.startswith("[INFO]") and f"run on {backend}" in line
 
 
+def test_a_camera_that_falls_silent_is_noticed(robot, cloud, log) -> None:
+    assert robot.set_parameter("diagnostics.silence.warn", 1.0) == ""
+    robot.wait(lambda: "no cloud for" in robot.diagnostics["message"], "WARN in the diagnostics")
+    assert "more than diagnostics.silence.warn (1 s)" in robot.diagnostics["message"]
+    assert "/segpoint/input/points has 1 publisher, whose clouds came until then" in robot.diagnostics["silence"]
+    robot.wait(lambda: "whose clouds came until then: paused" in log.read_text(), "the reason, in the log")
+    assert robot.set_parameter("diagnostics.silence.warn", 5.0) == ""
+    robot.show_until(cloud, lambda: robot.diagnostics["message"] == "active", "recovery")
+    assert robot.diagnostics["silence"] == ""
+
+
 def test_lifecycle(robot, cloud, log, tmp_path) -> None:
     """Off, unloaded, a model that is not there, and back to work."""
     assert robot.state() == "active"
@@ -261,12 +260,12 @@ def test_lifecycle(robot, cloud, log, tmp_path) -> None:
     assert not robot.points and robot.diagnostics["state"] == "inactive"
     assert robot.change_state(Transition.TRANSITION_CLEANUP)
 
-    assert robot.set_parameter("model", str(tmp_path)) == ""
+    assert robot.set_parameter("model.bundle", str(tmp_path)) == ""
     assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
     assert robot.state() == "unconfigured"
     assert f"no bundle at {tmp_path}" in log.read_text()
 
-    assert robot.set_parameter("model", "") == ""
+    assert robot.set_parameter("model.bundle", "") == ""
     assert robot.change_state(Transition.TRANSITION_CONFIGURE)
     assert robot.change_state(Transition.TRANSITION_ACTIVATE)
     robot.wait_for_active()
@@ -288,9 +287,9 @@ def test_it_stops_soon_when_told_also_at_work(robot, process, cloud, log) -> Non
 
 
 WRONG = [
-    (["-p", "frame:=sideways"], "one of auto, optical, body, map"),
-    (["-p", "max_age:=soon"], "max_age"),
-    (["-p", "backend:=tpu"], "one of auto, tensorrt, onnxruntime, torch"),
+    (["-p", "input.frame:=sideways"], "one of auto, optical, body, map"),
+    (["-p", "input.max_age:=soon"], "input.max_age"),
+    (["-p", "model.backend:=tpu"], "one of auto, tensorrt, onnxruntime, torch"),
     (["--params-file", "/nowhere.yaml"], "/nowhere.yaml"),
     (["-r", "__node:=bad name!"], "bad name!"),
     (["--nonsense"], "--nonsense"),
@@ -300,7 +299,7 @@ WRONG = [
 @pytest.mark.parametrize(("arguments", "complaint"), WRONG, ids=lambda value: str(value))
 def test_wrong_arguments_end_in_one_line(ros_environment, arguments, complaint) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "segpoint_ros.node", "--ros-args", *arguments],
+        [sys.executable, "-m", "segpoint_ros", "--ros-args", *arguments],
         env=ros_environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2

@@ -9,22 +9,26 @@ import pytest
 
 pytest.importorskip("sensor_msgs")
 
+from cloud_layouts import (  # noqa: E402
+    F4,
+    F8,
+    HEIGHT,
+    LAYOUTS,
+    U1,
+    U2,
+    U4,
+    WIDTH,
+    M,
+    coordinates,
+    message,
+    packed,
+    random_cloud,
+)  # fmt: skip
 from sensor_msgs.msg import PointCloud2, PointField  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from segpoint.errors import SegPointError  # noqa: E402
-from segpoint_ros.pointcloud2 import label_cloud, make_cloud, points_of, read_cloud  # noqa: E402
-
-F4, F8, U1, U2, U4 = (
-    PointField.FLOAT32,
-    PointField.FLOAT64,
-    PointField.UINT8,
-    PointField.UINT16,
-    PointField.UINT32,
-)
-KIND = {F4: "f4", F8: "f8", U1: "u1", U2: "u2", U4: "u4"}
-WIDTH, HEIGHT = 7, 5
-M = WIDTH * HEIGHT
+from segpoint_ros.pointcloud2 import HIGHLIGHT, label_cloud, make_cloud, points_of, read_cloud, target_cloud  # noqa: E402
 
 
 @pytest.fixture
@@ -37,50 +41,6 @@ def xyz() -> np.ndarray:
 @pytest.fixture
 def rgb() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (M, 3)).astype(np.uint8)
-
-
-def message(
-    columns: dict[str, tuple[int, np.ndarray]], *, big: bool = False, gap: int = 0, tail: int = 0, row_gap: int = 0
-) -> PointCloud2:
-    """An organised cloud written byte by byte: ``gap`` bytes before each field, ``tail`` after a point, ``row_gap``
-    after a row, all filled with 0xEE, so that nothing works by the luck of zeros."""
-    offset, fields, step = 0, [], 0
-    for name, (datatype, values) in columns.items():
-        offset = step + gap
-        fields.append(PointField(name=name, offset=offset, datatype=datatype, count=int(values[0].size)))
-        step = offset + values[0].size * np.dtype(KIND[datatype]).itemsize
-    step += tail
-    row_step = step * WIDTH + row_gap
-    data = bytearray(b"\xee" * (row_step * HEIGHT))
-    for field, (datatype, values) in zip(fields, columns.values(), strict=True):
-        typed = values.astype((">" if big else "<") + KIND[datatype])
-        for i in range(M):
-            start = (i // WIDTH) * row_step + (i % WIDTH) * step + field.offset
-            raw = typed[i : i + 1].tobytes()
-            data[start : start + len(raw)] = raw
-    return PointCloud2(
-        header=Header(frame_id="camera_optical_frame"), height=HEIGHT, width=WIDTH, fields=fields, is_bigendian=big,
-        point_step=step, row_step=row_step, data=bytes(data), is_dense=False,
-    )  # fmt: skip
-
-
-def coordinates(xyz: np.ndarray, datatype: int = F4) -> dict[str, tuple[int, np.ndarray]]:
-    return {axis: (datatype, xyz[:, i]) for i, axis in enumerate("xyz")}
-
-
-def packed(rgb: np.ndarray, alpha: int = 0) -> np.ndarray:
-    value = rgb.astype(np.uint32)
-    return (np.uint32(alpha) << 24) | (value[:, 0] << 16) | (value[:, 1] << 8) | value[:, 2]
-
-
-LAYOUTS = [
-    {},
-    {"big": True},
-    {"gap": 4},
-    {"gap": 1, "tail": 3},  # unaligned
-    {"row_gap": 13},
-    {"big": True, "gap": 3, "tail": 5, "row_gap": 64},
-]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -102,27 +62,6 @@ def test_every_layout_is_read(xyz, rgb, layout, datatype, colour) -> None:
         assert cloud.rgb is None
     else:
         np.testing.assert_array_equal(cloud.rgb, rgb)
-
-
-def random_cloud(seed: int) -> PointCloud2:
-    """Fields of random types and counts, in random order with random gaps, and random bytes in all."""
-    rng = np.random.default_rng(seed)
-    wide = F8 if rng.random() < 0.3 else F4
-    kinds = {axis: (wide, 1) for axis in "xyz"} | {"ring": (U2, 1), "normal": (F4, 3), "time": (F8, 1)}
-    kinds |= ({"rgb": (F4, 1)}, {"rgba": (U4, 1)}, {name: (U1, 1) for name in "rgb"})[rng.integers(3)]
-    fields, step = [], 0
-    for name in rng.permutation(list(kinds)):
-        datatype, count = kinds[name]
-        step += int(rng.integers(0, 5)) * int(rng.random() < 0.5)
-        fields.append(PointField(name=str(name), offset=step, datatype=datatype, count=count))
-        step += np.dtype(KIND[datatype]).itemsize * count
-    step += int(rng.integers(0, 20))
-    height, width = (1, M) if rng.random() < 0.3 else (HEIGHT, WIDTH)
-    row_step = step * width + int(rng.integers(0, 20)) * int(rng.random() < 0.5)
-    return PointCloud2(
-        height=height, width=width, fields=fields, is_bigendian=bool(rng.random() < 0.4), point_step=step,
-        row_step=row_step, data=rng.bytes(row_step * height),
-    )  # fmt: skip
 
 
 def values(cloud: PointCloud2, name: str, bits: bool = False) -> list[tuple[float, ...]]:
@@ -343,6 +282,44 @@ def test_a_result_may_be_written_over(xyz, rgb) -> None:
         assert label_cloud(cloud, label[some], score[some], into=kept) is kept
         assert kept == fresh
         label, score = label[::-1], score[::-1]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_each_label_has_its_colour(xyz, rgb, layout) -> None:
+    label = np.arange(M, dtype=np.uint32) % 5
+    label[label == 3] = 31_999  # the last label of 32 instructions
+    colours = {1: (10, 250, 0), 31_999: (0, 20, 230), 7: (1, 2, 3)}
+    before = message(coordinates(xyz) | {"rgb": (U4, packed(rgb))}, **layout)
+    after = read_cloud(label_cloud(before, label, np.zeros(M, np.float32), colours=colours)).rgb
+    np.testing.assert_array_equal(after[label == 0], rgb[label == 0])
+    for one in (1, 2, 4, 31_999):
+        shown = np.array(colours.get(one, HIGHLIGHT))
+        np.testing.assert_array_equal(after[label == one], (0.7 * shown + (1 - 0.7) * rgb[label == one]).astype("u1"))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_targets_alone(seed) -> None:
+    """Of a cloud of any layout the points with a label, byte for byte, in their order and in one row."""
+    label, score = answer()
+    labelled = label_cloud(random_cloud(seed), label, score)
+    labelled.header.frame_id = "camera"
+    alone = target_cloud(labelled)
+    count = np.count_nonzero(label)
+    assert (alone.height, alone.width, alone.row_step) == (1, count, count * labelled.point_step)
+    for name in ("header", "fields", "is_bigendian", "point_step", "is_dense"):
+        assert getattr(alone, name) == getattr(labelled, name)
+    step, data = labelled.point_step, bytes(labelled.data)
+    points = [data[i * step : (i + 1) * step] for i in range(M)]
+    assert bytes(alone.data) == b"".join(point for point, one in zip(points, label, strict=True) if one)
+    np.testing.assert_array_equal(points_of(alone)["label"].ravel(), label[label > 0])
+
+
+def test_no_targets_alone(xyz) -> None:
+    for points in (xyz, xyz[:0]):
+        nothing = np.zeros(len(points))
+        alone = target_cloud(label_cloud(make_cloud(Header(), points), nothing.astype("u4"), nothing.astype("f4")))
+        assert (alone.width, len(alone.data), len(alone.fields)) == (0, 0, 6)
+        assert read_cloud(alone).xyz.shape == (0, 3)
 
 
 def test_a_foreign_rgb_is_kept_under_another_name(xyz) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,7 +38,7 @@ def node(monkeypatch: pytest.MonkeyPatch, ros_environment: dict[str, str]):
     class NoModel:
         @staticmethod
         def from_bundle(*_: object) -> object:
-            return SimpleNamespace(engines=SimpleNamespace(runner=SimpleNamespace(name="none")))
+            return SimpleNamespace(engines=SimpleNamespace(runner=SimpleNamespace(name="none")), config=None)
 
     monkeypatch.setitem(vars(segpoint), "Segmenter", NoModel)
     rclpy.init(domain_id=int(ros_environment["ROS_DOMAIN_ID"]))
@@ -61,7 +60,8 @@ def test_topics(readme: str, node) -> None:
     }
     own = {"/rosout", "/parameter_events", f"{node.get_fully_qualified_name()}/transition_event"}
     ends = [("in", end) for end in node.subscriptions] + [("out", end) for end in node.publishers]
-    ends = [(way, end) for way, end in ends if end.topic_name not in own]
+    said_elsewhere = ("/segpoint/debug/", "/segpoint/output/detections")
+    ends = [(way, e) for way, e in ends if e.topic_name not in own and not e.topic_name.startswith(said_elsewhere)]
     actual = {
         (
             end.topic_name,
@@ -74,28 +74,6 @@ def test_topics(readme: str, node) -> None:
     }
     assert described == actual
     assert {end.qos_profile.durability for _, end in ends} == {DurabilityPolicy.VOLATILE}
-
-
-def test_parameters(readme: str) -> None:
-    pytest.importorskip("rclpy")
-    from segpoint_ros.parameters import Parameters
-
-    described = {name: (ast.literal_eval(value), live) for name, value, live, _ in table(readme, "| parameter |")}
-    actual = {
-        field.name: (field.default, "live" if field.metadata["live"] else "")
-        for field in dataclasses.fields(Parameters)
-    }
-    assert described == actual
-
-
-def test_parameter_file_holds_the_defaults(repository: Path) -> None:
-    pytest.importorskip("rclpy")
-    import yaml
-
-    from segpoint_ros.parameters import Parameters
-
-    (values,) = yaml.safe_load((repository / "config" / "segpoint.yaml").read_text()).values()
-    assert values["ros__parameters"] == dataclasses.asdict(Parameters())
 
 
 def test_launch_arguments(readme: str, repository: Path) -> None:

@@ -22,9 +22,17 @@ class Bench:
         self.delivered: list[str] = []
         self.failures: list[Exception] = []
         self.skipped: list[str] = []
+        self.cleared: list[object] = []
+        self.pause = 0.0
         self.allow = threading.Semaphore(0)
-        self.worker: Worker[object, str] = Worker(
-            self.answer, self.delivered.append, lambda: self.wanted, self.failures.append, self.skipped.append
+        self.worker: Worker[object, str, str] = Worker(
+            answer=self.answer,
+            deliver=self.delivered.append,
+            clear=self.cleared.append,
+            wanted=lambda: self.wanted,
+            pause=lambda: self.pause,
+            failed=self.failures.append,
+            skipped=self.skipped.append,
         )
 
     def answer(self, cloud: object, instruction: str) -> str:
@@ -52,7 +60,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_only_the_newest_is_answered(bench) -> None:
-    bench.worker.instruct("mug")
+    bench.worker.ask("mug")
     bench.worker.offer("first")
     until(lambda: bench.started == [("first", "mug")])
     for name in ("second", "third", "fourth"):
@@ -68,20 +76,70 @@ def test_nothing_without_an_instruction_then_the_last_cloud(bench) -> None:
     bench.worker.offer("two")
     time.sleep(0.05)
     assert bench.started == [] and bench.skipped == ["idle"]
-    bench.worker.instruct("mug")
+    bench.worker.ask("mug")
     until(lambda: bench.delivered == ["mug in two"])
-    bench.worker.instruct("bowl")  # no new cloud: the last one is asked again
+    bench.worker.ask("bowl")  # no new cloud: the last one is asked again
     until(lambda: bench.delivered == ["mug in two", "bowl in two"])
-    bench.worker.instruct("")
-    bench.worker.offer("three")
+
+
+def test_who_asks_nothing_any_more_is_told_once(bench) -> None:
+    bench.allow.release(10)
+    bench.worker.ask("")
+    until(lambda: bench.cleared == [None])
+    bench.worker.ask("mug")
+    bench.worker.offer("one")
+    until(lambda: bench.delivered == ["mug in one"])
+    bench.worker.ask("")
+    until(lambda: bench.cleared == [None, "one"])
+    bench.worker.offer("two")
     time.sleep(0.05)
-    assert len(bench.started) == 2
+    assert bench.cleared == [None, "one"] and len(bench.started) == 1
+    bench.worker.ask("bowl")
+    until(lambda: bench.delivered == ["mug in one", "bowl in two"])
+
+
+def test_clearing_ends_an_answer_under_way(bench) -> None:
+    bench.worker.ask("mug")
+    bench.worker.offer("one")
+    until(lambda: len(bench.started) == 1)
+    bench.worker.ask("")
+    bench.allow.release()
+    until(lambda: bench.cleared == ["one"])
+    assert bench.delivered == [] and bench.skipped == ["outdated"]
+
+
+def test_clouds_wait_for_their_turn_and_requests_do_not(bench) -> None:
+    bench.allow.release(100)
+    bench.pause = 0.3
+    bench.worker.ask("mug")
+    bench.worker.offer("first")
+    until(lambda: bench.delivered == ["mug in first"])
+    for number in range(5):
+        bench.worker.offer(number)
+    time.sleep(0.05)
+    assert bench.delivered == ["mug in first"]
+    until(lambda: bench.delivered == ["mug in first", "mug in 4"])
+    assert bench.skipped == ["rate"] * 4
+    bench.pause = 100.0
+    bench.worker.ask("bowl")
+    until(lambda: bench.delivered[2:] == ["bowl in 4"])
+
+
+def test_a_forgotten_cloud_is_not_asked_about(bench) -> None:
+    bench.allow.release(10)
+    bench.worker.offer("before")
+    bench.worker.forget()
+    bench.worker.ask("mug")
+    time.sleep(0.05)
+    assert bench.started == []
+    bench.worker.offer("after")
+    until(lambda: bench.delivered == ["mug in after"])
 
 
 def test_nothing_while_nobody_listens_and_then_at_once(bench) -> None:
     bench.allow.release(10)
     bench.wanted = False
-    bench.worker.instruct("mug")
+    bench.worker.ask("mug")
     bench.worker.offer("one")
     time.sleep(0.05)
     assert bench.started == []
@@ -95,7 +153,7 @@ def test_nothing_while_nobody_listens_and_then_at_once(bench) -> None:
 
 def test_an_exception_is_told_and_survived(bench) -> None:
     bench.allow.release(10)
-    bench.worker.instruct("mug")
+    bench.worker.ask("mug")
     bench.worker.offer("bad")
     until(lambda: len(bench.failures) == 1)
     bench.worker.offer("good")
@@ -103,10 +161,10 @@ def test_an_exception_is_told_and_survived(bench) -> None:
 
 
 def test_no_answer_to_an_instruction_that_was_replaced(bench) -> None:
-    bench.worker.instruct("mug")
+    bench.worker.ask("mug")
     bench.worker.offer("one")
     until(lambda: bench.started == [("one", "mug")])
-    bench.worker.instruct("bowl")
+    bench.worker.ask("bowl")
     bench.allow.release(2)
     until(lambda: bench.delivered == ["bowl in one"])
     assert bench.skipped == ["outdated"]
@@ -119,9 +177,11 @@ def test_after_a_flood_the_last_instruction_is_answered_about_the_last_cloud() -
         time.sleep(0.1)  # longer than the time between two instructions: each answer is outdated when it comes
         return f"{instruction} in {cloud}"
 
-    worker: Worker[int, str] = Worker(answer, delivered.append, lambda: True, print, lambda why: None)
+    worker: Worker[int, str, str] = Worker(
+        answer, delivered.append, print, lambda: True, lambda: 0.0, print, lambda why: None
+    )
     for number in range(100):
-        worker.instruct(f"thing {number}")
+        worker.ask(f"thing {number}")
         if number % 4 == 0:
             worker.offer(number)
         time.sleep(0.01)
@@ -132,7 +192,7 @@ def test_after_a_flood_the_last_instruction_is_answered_about_the_last_cloud() -
 
 
 def test_nothing_is_delivered_after_stop(bench) -> None:
-    bench.worker.instruct("mug")
+    bench.worker.ask("mug")
     bench.worker.offer("one")
     until(lambda: len(bench.started) == 1)
     assert not bench.worker.stop(timeout=0.05)  # still computing

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ KEPT = 3
 log = logging.getLogger("segpoint.engines")
 
 _NAME = re.compile(r"[0-9a-f]{16}")
+_PASSING = ".engines-"  # begins the name of a folder in which an export is being written
 
 
 def mark_used(folder: Path) -> None:
@@ -55,6 +57,24 @@ def turn(lock: Path, what: str) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@contextmanager
+def passing_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder within ``folder``, gone afterwards. Those of processes that were killed are removed first."""
+    from filelock import FileLock, Timeout
+
+    def lock(passing: Path) -> FileLock:
+        return FileLock(passing / ".lock")
+
+    for left in folder.glob(f"{_PASSING}*"):
+        with suppress(OSError, Timeout), lock(left).acquire(timeout=0):  # the lock of a process that lives is held
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PASSING, dir=folder) as made:
+        with lock(Path(made)):
+            content = Path(made) / "content"
+            content.mkdir()
+            yield content
 
 
 def prune(engines: Path) -> None:

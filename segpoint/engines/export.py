@@ -10,12 +10,10 @@ import copy
 import json
 import logging
 import os
-import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -26,18 +24,17 @@ from segpoint.backbone import file_hash
 from segpoint.bundle import load_network, read_weights
 from segpoint.config import BundleConfig, default_bundle
 from segpoint.engines import tensorrt as tensorrt_backend
-from segpoint.engines.cache import mark_used, prune, turn, unwritable
+from segpoint.engines.cache import mark_used, passing_folder, prune, turn, unwritable
 from segpoint.engines.exported import MANIFEST, Exported, engine_folder, read_exported, source_hash
 from segpoint.engines.graphs import Port, Signature, modules, signatures
 from segpoint.engines.parity import samples
 from segpoint.engines.runner import Unavailable
+from segpoint.engines.vetting import check_graphs
 from segpoint.errors import SegPointError
 from segpoint.network.segpoint import SegPoint
 
 OPSET = 18  # the exporter's own; every operator used has been in TensorRT's parser since version 10
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a share of the largest value of an output
-
-_PARTIAL = ".engines-"  # begins the name of a folder in which an export is being written
 
 log = logging.getLogger("segpoint.engines")
 
@@ -53,7 +50,10 @@ def exported(bundle: Path, config: BundleConfig, network: SegPoint, anew: bool =
     mark_used(folder)
     for place in () if anew else (bundle, folder):
         try:
-            return read_exported(place, source, graphs)
+            found = read_exported(place, source, graphs)
+            if place == bundle:
+                check_graphs(found)
+            return found
         except SegPointError as error:
             if not str(error).startswith("no engines"):
                 log.warning("%s: not used", error)
@@ -63,9 +63,6 @@ def exported(bundle: Path, config: BundleConfig, network: SegPoint, anew: bool =
                 return read_exported(folder, source, graphs)  # another process has been faster
         except SegPointError:
             pass
-        with suppress(OSError):
-            for left in folder.glob(f"{_PARTIAL}*"):  # by a process that was killed at it
-                shutil.rmtree(left, ignore_errors=True)
         made = export(bundle, config, network, folder)
         prune(folder.parent)
         return made
@@ -76,10 +73,10 @@ def export(bundle: Path, config: BundleConfig, network: SegPoint, folder: Path) 
     source, graphs = source_hash(bundle), signatures(config, network.language_width)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as made:
-            _write(Path(made), source, graphs, network)
+        with passing_folder(folder) as made:
+            _write(made, source, graphs, network)
             (folder / MANIFEST).unlink(missing_ok=True)
-            for path in sorted(Path(made).iterdir(), key=lambda path: path.name == MANIFEST):  # that one last
+            for path in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):  # that one last
                 os.replace(path, folder / path.name)
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -7,7 +7,6 @@ folder whose files do not fit it (cut short, of other weights, half replaced) is
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import segpoint.network
 from segpoint.backbone import cache_folder, file_hash
 from segpoint.errors import SegPointError
+from segpoint.untrusted import read_json
 
 if TYPE_CHECKING:  # `segpoint setup` looks whether all is there without loading torch
     from segpoint.engines.graphs import Signature
@@ -83,20 +83,20 @@ def read_exported(folder: Path, source: str, graphs: dict[str, Signature]) -> Ex
 def checked_files(folder: Path, source: str) -> dict[str, str]:
     """SHA-256 of each file of an export, all of them there and unchanged. Raises `SegPointError` as `read_exported`."""
     path = folder / MANIFEST
+    if not path.is_file():
+        raise SegPointError(f"no engines in {folder}: {MANIFEST} is missing")
+    manifest: Any = read_json(path, "export the engines again")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
         made_from, files = str(manifest["source"]), {str(name): str(value) for name, value in manifest["files"].items()}
-    except (FileNotFoundError, NotADirectoryError):
-        raise SegPointError(f"no engines in {folder}: {MANIFEST} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SegPointError(f"{path} is not readable ({error!r})") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SegPointError(f"{path} is no list of engines ({error!r}); export them again") from error
     if made_from != source:
         raise SegPointError(f"the engines in {folder} were made from other weights, settings or code")
     if not files or any(Path(name).name != name for name in files):
-        raise SegPointError(f"{path} does not list the files of an export: {sorted(files)}")
+        raise SegPointError(f"{path} does not list the files of an export: {sorted(files)!s:.200}")
     for name, expected in files.items():
         try:
-            intact = file_hash(folder / name) == expected
+            intact = (folder / name).is_file() and file_hash(folder / name) == expected
         except (OSError, ValueError):  # also a name that no file can have
             intact = False
         if not intact:

@@ -16,6 +16,7 @@ from typing import Protocol
 from torch import Tensor
 
 from segpoint.config import BundleConfig
+from segpoint.devices import device_errors
 from segpoint.engines.graphs import Signature, cloud_tensors, modules, signatures, token_tensors
 from segpoint.errors import SegPointError
 from segpoint.network.inputs import PointInputs
@@ -59,11 +60,15 @@ class TorchRunner:
 
 
 class Engines:
-    """GEM, the encoder and GFP of one bundle, on one runner."""
+    """GEM, the encoder and GFP of one bundle, on one runner.
 
-    def __init__(self, runner: Runner, graphs: Mapping[str, Signature]) -> None:
+    fallback: a slower runner that takes over, for good, once the first has failed.
+    """
+
+    def __init__(self, runner: Runner, graphs: Mapping[str, Signature], fallback: Runner | None = None) -> None:
         self.runner = runner
         self.graphs = graphs
+        self._fallback = fallback
 
     @classmethod
     def torch(cls, network: SegPoint) -> Engines:
@@ -86,7 +91,21 @@ class Engines:
         return scene_features(found["dense"], found["scene"], inputs)
 
     def _run(self, graph: str, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return self.runner.run(graph, {port.name: given[port.name] for port in self.graphs[graph].inputs})
+        inputs = {port.name: given[port.name] for port in self.graphs[graph].inputs}
+        try:
+            with device_errors():  # those are of the device, not of the runner: the next would fare no better
+                return self.runner.run(graph, inputs)
+        except ValueError:  # also where the inputs have other shapes
+            raise
+        except Exception as error:  # whatever the libraries raise
+            if self._fallback is None:
+                raise
+            log.warning(
+                "%s failed (%s): GEM, encoder and GFP run on %s from now on, which is slower",
+                *(self.runner.name, " ".join(str(error).split())[:200], self._fallback.name),
+            )
+        self.runner, self._fallback = self._fallback, None
+        return self._run(graph, given)
 
 
 def choose(backend: str, bundle: Path, config: BundleConfig, network: SegPoint, device: str) -> Engines:
@@ -103,7 +122,7 @@ def choose(backend: str, bundle: Path, config: BundleConfig, network: SegPoint, 
     engines = Engines.torch(network)
     if candidate != "torch":
         try:
-            engines = Engines(_open(candidate, bundle, config, network, device), engines.graphs)
+            engines = Engines(_open(candidate, bundle, config, network, device), engines.graphs, engines.runner)
         except Unavailable as error:
             if named:
                 raise

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import tensorrt as trt
@@ -87,7 +87,8 @@ def _build(graph: str, onnx: bytes, timings: Path, monitor: _Monitor) -> bytes:
     if plan is None:
         raise Unavailable(f"TensorRT {trt.__version__} cannot build the graph {graph}: {LOGGER.reason()}")
     if timed:
-        write_atomically(timings, bytes(config.get_timing_cache().serialize()))
+        with suppress(Unavailable):  # whoever files the plan says why
+            write_atomically(timings, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
 
 

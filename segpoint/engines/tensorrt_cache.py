@@ -14,11 +14,13 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from segpoint.engines.cache import turn, unwritable
+from segpoint.engines.runner import Unavailable
 
 log = logging.getLogger("segpoint.engines")
 
@@ -124,16 +126,22 @@ def load_or_build(folder: Path, key: EngineKey, load: Callable[[Plan], Loaded], 
     """The engine of ``key`` from its file in ``folder``; where there is none that fits, it is built and filed there, by
     one process at a time.
 
-    load: a plan → the engine, raising `Stale` where the plan turns out to be unusable.
+    load: a plan → the engine, raising `Stale` where the plan turns out to be unusable. One that cannot be filed is used
+    all the same: it took minutes.
     """
     path = key.path(folder)
+    with suppress(Stale):  # also from a cache that may only be read
+        return load(read_plan(path, key))
     with turn(path.with_suffix(".lock"), f"TensorRT engine {path} is being built"):
         try:
             return load(read_plan(path, key))
         except Stale as reason:
             log.info("TensorRT engine %s is built now, which takes minutes: %s", path, reason)
         plan = build()
-        write_plan(path, key, plan)
+        try:
+            write_plan(path, key, plan)
+        except Unavailable as error:
+            log.warning("the TensorRT engine of %s will be built again at the next start: %s", key.graph, error)
         return load(plan)
 
 
