@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from geometry_msgs.msg import PointStamped
     from rclpy.parameter import Parameter
     from sensor_msgs.msg import PointCloud2
-    from std_msgs.msg import String
+    from std_msgs.msg import Header, String
     from visualization_msgs.msg import Marker
 
 STOP_WITHIN = 1.5  # seconds that deactivating waits for a computation under way
@@ -96,6 +96,7 @@ class SegPointNode(LifecycleNode):
         self._worker: Worker[PointCloud2, Request, Answer] | None = None
         self._request = Request()
         self._pointed_at = 0.0  # time.monotonic()
+        self._header: Header | None = None  # of the last cloud
         self._said = Said()
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_jump)
@@ -243,6 +244,7 @@ class SegPointNode(LifecycleNode):
 
     def _on_points(self, message: PointCloud2) -> None:
         self._health.count("received")
+        self._header = message.header
         worker = self._worker
         if worker is not None:
             worker.offer(message)
@@ -264,7 +266,11 @@ class SegPointNode(LifecycleNode):
     def _point(self, take: Callable[[Pointing | None], Pointing | None]) -> None:
         """A click or a box beside the standing words; None where it is taken away."""
         try:
-            pointing = take(self._request.pointing)
+            pointing, header = take(self._request.pointing), self._header
+            if pointing is not None and header is not None and not self._transforms.installed:
+                pointing.in_frame(
+                    header.frame_id, header.stamp, self._transforms
+                )  # what no cloud could use is not taken
         except SegPointError as error:
             self._fail("what was pointed at is not taken", error)
             return

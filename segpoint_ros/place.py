@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,11 @@ class Transforms:
         # to that by itself only with a service of its own on the node.
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
         self._jumps = node.get_clock().create_jump_callback(back, post_callback=self._on_jump)
+
+    @property
+    def installed(self) -> bool:
+        """Whether `lookup` can find anything at all."""
+        return find_spec("tf2_ros") is not None
 
     def destroy(self) -> None:
         """Listen no more. The object is of no use afterwards; a second call does nothing."""
