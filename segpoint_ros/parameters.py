@@ -1,6 +1,6 @@
 """The node's parameters: each with its default, what it means, what it may be, and when it is read.
 
-``python -m segpoint_ros.parameters`` prints the README's table, with ``--yaml`` what stands in config/segpoint.yaml.
+`segpoint_ros.parameter_table` prints them as documents.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import json
 import math
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -31,12 +29,6 @@ PAIRS = (
 )
 # What rclpy itself declares on every node.
 NOT_OURS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-YAML_HEAD = """\
-# Every parameter at its default, as python -m segpoint_ros.parameters --yaml prints them.
-# [start]: only given when the node starts. [configure]: read when it is configured. The others may change at work.
-/**:
-  ros__parameters:
-"""
 
 Read = Literal["start", "configure", "live"]
 WHEN = {
@@ -381,39 +373,3 @@ def _replaced(group: Any, path: list[str], value: Any) -> Any:
     """The group with the field at the end of the path replaced."""
     first, *rest = path
     return dataclasses.replace(group, **{first: _replaced(getattr(group, first), rest, value) if rest else value})
-
-
-def markdown() -> str:
-    """The README's table."""
-    rows = [("parameter", "default", "unit", "range", "read", ""), ("---",) * 6]
-    for each in DESCRIBED.values():
-        allowed = ", ".join(filter(None, [each.allowed, each.limit]))
-        rows.append(
-            (f"`{each.name}`", f"`{json.dumps(each.default)}`", each.unit, allowed, each.read, each.description)
-        )
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def yaml() -> str:
-    """A parameter file with every parameter at its default, and the first sentence of what it is."""
-    lines = []
-    path: list[str] = []
-    for each in DESCRIBED.values():
-        *groups, name = each.name.split(".")
-        for depth, group in enumerate(groups):
-            if groups[: depth + 1] != path[: depth + 1]:
-                lines.append(f"{_indent(depth)}{group}:")
-        path = groups
-        told = each.description.partition(". ")[0].rstrip(".")
-        told += f": {each.allowed}" if each.choices else f" ({each.unit})" if each.unit else ""
-        told += "" if each.read == "live" else f" [{each.read}]"
-        lines.append(f"{f'{_indent(len(path))}{name}: {json.dumps(each.default)}':<36}  # {told}")
-    return YAML_HEAD + "\n".join(lines) + "\n"
-
-
-def _indent(depth: int) -> str:
-    return "  " * (depth + 2)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(yaml() if "--yaml" in sys.argv[1:] else markdown())

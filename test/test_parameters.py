@@ -21,7 +21,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from segpoint.errors import SegPointError  # noqa: E402
-from segpoint_ros import parameters  # noqa: E402
+from segpoint_ros import parameter_table, parameters  # noqa: E402
 from segpoint_ros.parameters import DESCRIBED, PAIRS, Parameters, changed, declare, refusal, unknown  # noqa: E402
 
 PATIENCE = 60.0
@@ -123,12 +123,12 @@ def operator(start: Callable[..., Settings]) -> Iterator[Operator]:
 
 def test_the_readme_has_the_table(repository: Path) -> None:
     text = (repository / "README.md").read_text()
-    _, _, after = text.partition("<!-- parameters: begin (printed by `python -m segpoint_ros.parameters`) -->\n")
-    assert after.partition("<!-- parameters: end -->")[0] == parameters.markdown()
+    _, _, after = text.partition("<!-- parameters: begin (printed by `python -m segpoint_ros.parameter_table`) -->\n")
+    assert after.partition("<!-- parameters: end -->")[0] == parameter_table.markdown()
 
 
 def test_the_parameter_file_is_as_printed(repository: Path) -> None:
-    assert (repository / "config" / "segpoint.yaml").read_text() == parameters.yaml()
+    assert (repository / "config" / "segpoint.yaml").read_text() == parameter_table.yaml()
 
 
 def test_the_parameter_file_sets_every_parameter_to_its_default(repository: Path, start) -> None:
@@ -138,7 +138,7 @@ def test_the_parameter_file_sets_every_parameter_to_its_default(repository: Path
 
 
 def test_a_parameter_file_reaches_every_group(tmp_path: Path, start) -> None:
-    text = parameters.yaml()
+    text = parameter_table.yaml()
     for line, other in {
         "highlight_color: [255, 64, 32]": "highlight_color: [0, 128, 255]",
         "warn: 5.0": "warn: 2.5",
