@@ -172,7 +172,7 @@ def check_instruction(text: str, limit: int, count_tokens: Callable[[str], int] 
         raise SegPointError(f"an instruction is a string such as 'pick up the mug', got {type(text).__name__}")
     if len(text) > MOST_CHARACTERS:  # to normalise marks without end takes the square of their number
         raise SegPointError(
-            f"the instruction has {len(text)} characters, the limit is {MOST_CHARACTERS}: say it shorter"
+            f"the instruction has {len(text)} characters, far more than the {limit} tokens allowed: shorten it"
         )
     clean = normalise(text)
     if not clean:
