@@ -36,6 +36,14 @@ def reliable_qos(durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> Qo
     )
 
 
+def overrides_refused(error: Exception, end: str) -> SegPointError:
+    """What rclpy says of the QoS that a topic's end ("/instruction.subscription") was given, with what it may be."""
+    return SegPointError(
+        f"{str(error).splitlines()[0]}; where qos_overrides.{end}.* are set, reliability is to be reliable or "
+        "best_effort, history keep_last or keep_all, depth a whole number from 1"
+    )
+
+
 class Said:
     """Sentences that were heard already, by when and what.
 
@@ -178,10 +186,7 @@ class Inputs:
                 )
             )
         except (RuntimeError, TypeError, ParameterException) as error:
-            raise SegPointError(
-                f"{str(error).splitlines()[0]}; where qos_overrides.{name}.subscription.* are set, reliability is to "
-                "be reliable or best_effort, history keep_last or keep_all, depth a whole number from 1"
-            ) from error
+            raise overrides_refused(error, f"{name}.subscription") from error
 
     def _hear_points(self, message: PointCloud2) -> None:
         self._last_cloud, self._heard_any = time.monotonic(), True

@@ -14,7 +14,7 @@ from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from segpoint.errors import SegPointError
-from segpoint_ros.inputs import reliable_qos
+from segpoint_ros.inputs import overrides_refused, reliable_qos
 from segpoint_ros.markers import pose, size_of, target_markers
 from segpoint_ros.parameters import Parameters
 from segpoint_ros.pointcloud2 import label_cloud, read_cloud, target_cloud
@@ -88,11 +88,7 @@ class Outputs:
                 kind, topic, reliable_qos(), qos_overriding_options=QoSOverridingOptions.with_default_policies()
             )
         except (RuntimeError, TypeError, ParameterException) as error:
-            name = f"qos_overrides.{self._node.resolve_topic_name(topic)}.publisher"
-            raise SegPointError(
-                f"{str(error).splitlines()[0]}; where {name}.* are set, reliability is to be reliable or best_effort, "
-                "history keep_last or keep_all, depth a whole number from 1"
-            ) from error
+            raise overrides_refused(error, f"{self._node.resolve_topic_name(topic)}.publisher") from error
 
     def _heard(self, name: str) -> bool:
         publisher = self._publishers.get(name)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segpoint.errors import SegPointError
+from segpoint.prompts import MOST_CHARACTERS
 
 if TYPE_CHECKING:
     from segpoint_ros.place import Pointing
 
 MOST_INSTRUCTIONS = 32  # at a time; each costs a reading of its own
-MOST_CHARACTERS = 12_000  # of a message, segpoint.prompts' limit for one instruction
 POINTED = "this"  # the words of somebody who only points
 
 
