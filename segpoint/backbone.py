@@ -117,7 +117,7 @@ def setup(name: str = DEFAULT, dtype: str = "bfloat16", force: bool = False) -> 
 
 
 def load(
-    name_or_folder: str | Path = DEFAULT, dtype: str = "bfloat16", quantization: str = "none"
+    name_or_folder: str | Path = DEFAULT, dtype: str = "bfloat16", quantization: str = "none", training: bool = False
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """A frozen LLaMA-family model in ``eval`` mode and its tokenizer, from files on this machine only.
 
@@ -127,25 +127,30 @@ def load(
         name_or_folder: the name of a folder below the cache's ``backbones``, put there by :func:`setup` or by hand, or
             a path, with a slash in it; it holds a ``LlamaForCausalLM`` as safetensors.
         dtype: of the weights in memory, ``"bfloat16"`` or ``"float32"``.
-        quantization: ``"none"``, or ``"int8"`` or ``"nf4"`` for the layers' weights in 8 or 4 bits, on a GPU.
+        quantization: ``"none"``, or ``"int8"`` or ``"nf4"`` for the layers' weights in 8 or 4 bits.
+        training: whether LoRA is to be trained on it (QLoRA). Only then may weights of 8 or 4 bits be on a CPU, too,
+            where bitsandbytes computes them slowly: enough to try a training, nothing to run a robot with.
 
     Raises:
-        SegPointError: 8 or 4 bits without a GPU or without bitsandbytes; the folder is missing, damaged, or holds
-            another kind of model. Pickled weights are not read, and no code that comes with a model is run.
+        SegPointError: 8 or 4 bits without bitsandbytes, or without a GPU when not training; the folder is missing,
+            damaged, or holds another kind of model. Pickled weights are not read, and no code that comes with a model
+            is run.
     """
     if dtype not in DTYPES:
         raise SegPointError(f"backbone dtype is one of {', '.join(DTYPES)}, got {dtype!r}")
-    name = str(name_or_folder)
-    own = name in SOURCES
-    folder = backbone_folder(name) if own else _folder_given(name)
+    folder = find(name_or_folder)
+    own = str(name_or_folder) in SOURCES
     repair = "run `segpoint setup --force`" if own else "give a folder saved by LlamaForCausalLM.save_pretrained"
     from segpoint.pretrained import load_folder  # transformers, when it is needed
 
-    return load_folder(folder, dtype, quantization, repair)
+    return load_folder(folder, dtype, quantization, repair, training)
 
 
-def _folder_given(name: str) -> Path:
-    """A folder that `setup` knows nothing of."""
+def find(name_or_folder: str | Path) -> Path:
+    """The folder that `load` reads. Raises SegPointError where there is none, or one of :data:`SOURCES` is damaged."""
+    name = str(name_or_folder)
+    if name in SOURCES:
+        return backbone_folder(name)
     backbones = cache_folder() / "backbones"
     folder = Path(name).expanduser() if os.sep in name else backbones / name
     if not os.path.isfile(folder / "config.json"):

@@ -26,6 +26,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     tensor_shapes(path, remedy)
     try:
         state = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+        # Earlier bundles hold GEM's gates as numbers without a dimension.
+        state |= {name: value.reshape(1) for name, value in state.items() if name.endswith(".gate") and value.ndim == 0}
     except (OSError, SafetensorError) as error:
         raise SegPointError(f"{path} is not a whole safetensors file ({error}); {remedy}") from error
     if odd := [name for name, value in state.items() if not value.sum().isfinite()]:

@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 # They are named here, not imported: the method does not depend on its training code or on ROS.
 ELSEWHERE = {
     "assets": ("segpoint_training.scenes.assets", "fetch models of household things and furniture for `generate`"),
+    "data": ("segpoint_training.data_command", "check a data set, a published one or your own, and draw its scans"),
     "demo": ("segpoint_training.demo", "start the real ROS 2 node, show it a generated scene, check what it answers"),
     "generate": ("segpoint_training.generate", "write generated scenes: labelled scans, training shards or a sheet"),
-    "train": ("segpoint_training.train", "train a bundle"),
+    "train": (
+        "segpoint_training.train",
+        "train or fine-tune: on generated scenes, research data sets, your own data",
+    ),
+    "bundle": ("segpoint_training.release", "make the bundle that a robot loads from a training run"),
     "ablate": ("segpoint_training.ablate", "measure what GEM, GFP and each way to adapt the encoder are worth"),
     "benchmark": ("segpoint_training.benchmark.command", "measure how fast it is here, and beside others"),
-    "evaluate": ("segpoint_training.evaluate", "measure a bundle, on generated scenes or a folder of labelled clouds"),
+    "evaluate": ("segpoint_training.evaluate", "measure a bundle on generated scenes, your data or research data sets"),
     "view": ("segpoint_ros.view", "show live what the ROS 2 node sees and says"),
 }
 

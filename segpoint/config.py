@@ -335,6 +335,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         )
         return tuple(_value(item, v, where) for v in value)
     allowed = typing.get_args(kind) or (kind,)
+    nested = [one for one in allowed if dataclasses.is_dataclass(one)]
+    if nested and value is not None:
+        return build(nested[0], value, where)  # type: ignore[arg-type]
     if float in allowed and type(value) is int:
         value = float(value) if abs(value) < 2**63 else math.inf
     _require(type(value) in allowed, f"{where} must be {' or '.join(k.__name__ for k in allowed)}, got {value!r:.80}")

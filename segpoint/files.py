@@ -59,7 +59,7 @@ def read_points(path: str | Path) -> PointFile:
         raise SegPointError(f"{path}: there is no such file; give the path of a {', '.join(SUFFIXES)} file")
     with reading(path, "record or copy it again"):
         fields, width, height = reader(path)
-    return _assemble(path, fields, width, height)
+    return as_points(path, fields, width, height)
 
 
 @contextmanager
@@ -264,7 +264,12 @@ def _check_label(path: Path, label: np.ndarray, count: int) -> None:
         raise SegPointError(f"{path}: 'label' must hold numbers from 0 (no label) to {_LABELS - 1}; repair it")
 
 
-def _assemble(path: Path, fields: dict[str, np.ndarray], width: int, height: int) -> PointFile:
+def as_points(path: str | Path, fields: dict[str, np.ndarray], width: int, height: int) -> PointFile:
+    """A cloud from its fields by name, (M,) each, as a file or a message holds them; ``path`` is for the errors.
+
+    Raises SegPointError where x, y or z is missing, and where there are other than ``width * height`` points, or none.
+    """
+    fields = dict(fields)
     missing = [axis for axis in "xyz" if axis not in fields]
     if missing:
         raise SegPointError(
@@ -306,8 +311,10 @@ def _as_bytes(rgb: np.ndarray) -> np.ndarray:
     return np.clip(rgb, 0, 255).astype(np.uint8)
 
 
-def _as_label(path: Path, label: np.ndarray) -> np.ndarray:
+def _as_label(path: str | Path, label: np.ndarray) -> np.ndarray:
     """Labels as uint32; NaN and negative values, both in use for "no label" in PCD and PLY, become 0."""
+    if label.dtype.kind == "f" and (label[np.isfinite(label)] % 1).any():
+        raise SegPointError(f"{path}: field 'label' must hold whole numbers, one an object; repair it")
     if (label >= _LABELS).any():
         raise SegPointError(f"{path}: field 'label' must hold numbers up to {_LABELS - 1}; repair it")
     return np.where(label > 0, label, 0).astype(np.uint32)

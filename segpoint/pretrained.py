@@ -24,17 +24,17 @@ _LONGEST = 1 << 20  # tokens that a model may be made for; the angles of all pos
 
 
 def load_folder(
-    folder: Path, dtype: str, quantization: str, repair: str
+    folder: Path, dtype: str, quantization: str, repair: str, training: bool = False
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """The model, frozen and in ``eval`` mode, and its tokenizer: see `segpoint.backbone.load`.
 
     repair: what to do about a folder that cannot be used, for the `SegPointError`.
     """
-    few_bits = _few_bits(quantization, dtype)
+    bits = few_bits(quantization, dtype, training)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         config = _checked_config(folder, repair)
-        return _model(folder, config, dtype, few_bits, repair), _tokenizer(folder, config.vocab_size, repair)
+        return _model(folder, config, dtype, bits, repair), _tokenizer(folder, config.vocab_size, repair)
     except SegPointError:
         raise
     except Exception as error:  # transformers and tokenizers have a dozen types for what can be wrong with a folder
@@ -80,7 +80,7 @@ def _weight_files(folder: Path, repair: str) -> list[Path]:
     return [folder / name for name in sorted(files)]
 
 
-def _model(folder: Path, config: LlamaConfig, dtype: str, few_bits: dict[str, Any], repair: str) -> LlamaForCausalLM:
+def _model(folder: Path, config: LlamaConfig, dtype: str, bits: dict[str, Any], repair: str) -> LlamaForCausalLM:
     import torch
     from transformers import LlamaForCausalLM
 
@@ -94,7 +94,7 @@ def _model(folder: Path, config: LlamaConfig, dtype: str, few_bits: dict[str, An
             use_safetensors=True,
             attn_implementation="sdpa",
             output_loading_info=True,
-            **few_bits,
+            **bits,
         )
     model, report = loaded
     if absent := sorted(report["missing_keys"]):  # transformers fills them with noise and only warns
@@ -117,14 +117,17 @@ def _tokenizer(folder: Path, vocabulary: int, repair: str) -> PreTrainedTokenize
     return tokenizer
 
 
-def _few_bits(quantization: str, dtype: str) -> dict[str, Any]:
-    """What ``from_pretrained`` is told to hold weights in 8 or 4 bits."""
+def few_bits(quantization: str, dtype: str, training: bool) -> dict[str, Any]:
+    """What ``from_pretrained`` is told to hold weights in 8 or 4 bits.
+
+    Raises SegPointError where they cannot be: without bitsandbytes, or without a GPU unless ``training``.
+    """
     if quantization == "none":
         return {}
     import torch
 
     need = f"language.quantization={quantization!r} needs"
-    if not torch.cuda.is_available():
+    if not training and not torch.cuda.is_available():
         raise SegPointError(
             f"{need} an NVIDIA GPU and there is none here: set it to 'none' in the bundle's config.json"
         )

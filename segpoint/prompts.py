@@ -29,9 +29,9 @@ SEMANTIC_TEMPLATES = (
     "Where is the {category}? Please output segmentation mask.",
     "Mark every {category} in this point cloud.",
 )
+_ALL_TEMPLATE = "Can you segment all categories in this point cloud in the alphabetical order of the categories?"
 SEMANTIC_ALL_TEMPLATES = (
-    "Can you segment all categories in this point cloud in the alphabetical order of the categories? "
-    "The categories are {categories}.",
+    f"{_ALL_TEMPLATE} The categories are {{categories}}.",
     "Please output the segmentation masks of {categories} in the alphabetical order of the categories.",
 )
 REFERRING_TEMPLATES = (
@@ -97,8 +97,13 @@ def semantic_question(category: str, variant: int = 0) -> str:
     return _pick(SEMANTIC_TEMPLATES, variant).format(category=category)
 
 
-def semantic_all_question(categories: Sequence[str], variant: int = 0) -> str:
-    """Ask for all masks at once; the categories are written into the prompt in alphabetical order."""
+def semantic_all_question(categories: Sequence[str] = (), variant: int = 0) -> str:
+    """Ask for all masks at once; the categories are written into the prompt in alphabetical order.
+
+    Without categories the model is to find the names itself (open vocabulary), and there is one template.
+    """
+    if not categories:
+        return _ALL_TEMPLATE
     return _pick(SEMANTIC_ALL_TEMPLATES, variant).format(categories=", ".join(sorted(categories)))
 
 
@@ -112,6 +117,10 @@ def instruction_question(text: str) -> str:
     text = text.strip()
     stop = "" if text and unicodedata.category(text[-1]) == "Po" else "."
     return f"{text}{stop} {_REQUEST}"
+
+
+# What is made of a user's sentence, by what it is.
+QUESTIONS: dict[str, Callable[[str], str]] = {"instruction": instruction_question, "referring": referring_question}
 
 
 def answer(categories: Sequence[str]) -> str:

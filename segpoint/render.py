@@ -71,7 +71,7 @@ def render_answer(
     Raises SegPointError where the file cannot be written.
     """
     picture = draw_answer(xyz, rgb, mask, instances, instruction, answer, frame, width, height)
-    _save(picture, path)
+    save(picture, path)
 
 
 def render_sheet(path: str | Path, panels: Sequence[Image.Image], columns: int = 1) -> None:
@@ -83,7 +83,7 @@ def render_sheet(path: str | Path, panels: Sequence[Image.Image], columns: int =
     sheet = Image.new("RGB", (cell[0] * columns, cell[1] * rows), _PAPER)
     for index, panel in enumerate(panels):
         sheet.paste(panel, (index % columns * cell[0], index // columns * cell[1]))
-    _save(sheet, path)
+    save(sheet, path)
 
 
 def draw_answer(
@@ -103,8 +103,8 @@ def draw_answer(
     mask = np.asarray(mask, dtype=bool)
     view = look(xyz, frame, width, height)
     colours = _grey_by_depth(view, xyz) if rgb is None else np.asarray(rgb, dtype=np.float64)
-    before = _paint(view, colours if truth is None else _highlight(colours, np.asarray(truth, dtype=bool)))
-    after = _paint(view, _highlight(colours, mask))
+    before = paint(view, colours if truth is None else highlight(colours, np.asarray(truth, dtype=bool)))
+    after = paint(view, highlight(colours, mask))
     _draw_boxes(after, view, instances)
     found = f"{len(instances)} target{'' if len(instances) == 1 else 's'}, {int(mask.sum()):,} points"
     meant = "the cloud" if truth is None else "what is meant" if np.any(truth) else "nothing is meant"
@@ -205,7 +205,7 @@ def _grey_by_depth(view: View, xyz: np.ndarray) -> np.ndarray:
     return np.repeat(np.where(valid, grey, _FILL[1])[:, None], 3, axis=1)
 
 
-def _highlight(colours: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def highlight(colours: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Targets in the target colour, still shaded by their own brightness; everything else paler and greyer."""
     brightness = colours @ np.array([0.299, 0.587, 0.114])
     greyed = 0.75 * (0.35 * colours + 0.65 * brightness[:, None]) + 20.0
@@ -213,7 +213,8 @@ def _highlight(colours: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask[:, None], marked, greyed).clip(0, 255)
 
 
-def _paint(view: View, colours: np.ndarray) -> Image.Image:
+def paint(view: View, colours: np.ndarray) -> Image.Image:
+    """What ``view`` shows of M points with ``colours`` (M, 3), 0 to 255."""
     image = np.where((view.shown >= 0)[..., None], colours[view.shown], _FILL)
     return Image.fromarray(image.clip(0, 255).astype(np.uint8), "RGB")
 
@@ -256,7 +257,8 @@ def _captioned(image: Image.Image, words: str, detail: str) -> Image.Image:
     return picture
 
 
-def _save(picture: Image.Image, path: str | Path) -> None:
+def save(picture: Image.Image, path: str | Path) -> None:
+    """Write a PNG. Raises SegPointError where that is not possible."""
     try:
         picture.save(path, format="PNG")
     except OSError as error:

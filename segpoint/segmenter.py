@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segpoint import prompts
 from segpoint.bundle import WEIGHTS, load_network, part, read_weights
 from segpoint.cloud import Cloud, prepare
 from segpoint.config import BundleConfig, default_bundle
@@ -24,7 +25,7 @@ from segpoint.network.language import PointLanguageModel, load_language
 from segpoint.network.place import Places
 from segpoint.network.segpoint import SegPoint
 from segpoint.pointing import find_places, side_by_side
-from segpoint.prompts import NO_MASK, Place, instruction_question, semantic_question
+from segpoint.prompts import NO_MASK, Place, semantic_question
 from segpoint.seen import EncodedCloud, Seen
 from segpoint.stopwatch import Stopwatch
 
@@ -68,7 +69,7 @@ class Reading:
 class Segmenter:
     """A loaded bundle. Not thread-safe: one at a time.
 
-    engines: what computes GEM, encoder and GFP; None for the network itself.
+    network, language: on ``device``.   engines: what computes GEM, encoder and GFP; None for the network itself.
     """
 
     def __init__(
@@ -80,8 +81,8 @@ class Segmenter:
         engines: Engines | None = None,
     ) -> None:
         self.config = config
-        self.network = network.to(device).eval()
-        self.language = language.to(device).eval()
+        self.network = network.eval()
+        self.language = language.eval()
         self.device = device
         self.engines = engines or Engines.torch(self.network)
         self._known_words: dict[str, Tensor] = {}
@@ -117,7 +118,8 @@ class Segmenter:
             language.load_trained(part(state, "language."))
         except RuntimeError as error:
             raise SegPointError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from error
-        return cls(config, network, language, device, choose(backend, folder, config, network, device))
+        engines = choose(backend, folder, config, network, device)
+        return cls(config, network, language.to(device), device, engines)
 
     def segment(
         self,
@@ -147,13 +149,19 @@ class Segmenter:
         rgb: np.ndarray | None = None,
         frame: str = "optical",
         places: Sequence[Place | None] | None = None,
+        task: str = "instruction",
     ) -> list[Segmentation]:
         """As `segment`, for many instructions about one cloud, each with a place or None: the cloud is encoded once and
-        all are read together."""
+        all are read together.
+
+        task: "instruction", or "referring" where each is the bare description of an object ("the red mug on the left"),
+        which is then asked for in the paper's words.
+        """
         if isinstance(instructions, str) or not isinstance(instructions, Sequence):
-            raise SegPointError(
-                f"expected a list of instructions, got {type(instructions).__name__}; for one use segment"
-            )
+            given = type(instructions).__name__
+            raise SegPointError(f"expected a list of instructions, got {given}; for one use segment")
+        if task not in prompts.QUESTIONS:
+            raise SegPointError(f"task must be one of {tuple(prompts.QUESTIONS)}, got {task!r:.80}")
         places = [None] * len(instructions) if places is None else places
         if len(places) != len(instructions):
             raise SegPointError(f"expected a place or None for each instruction, got {len(places)} of them")
@@ -163,7 +171,7 @@ class Segmenter:
         if self.network.place is None and any(place is not None for place in places):
             raise SegPointError("this bundle has no mask reader, which clicks and boxes need: ask in words alone")
         clock = Stopwatch()
-        questions = [instruction_question(self.language.check_instruction(text)) for text in instructions]
+        questions = [prompts.QUESTIONS[task](self.language.check_instruction(text)) for text in instructions]
         xyz = np.asarray(xyz)
         seen = self._look(xyz, rgb, frame, clock)
         cloud, encoded = seen.cloud, seen.encoded
@@ -197,6 +205,22 @@ class Segmenter:
             better = (score > best) & cloud.valid
             best[better], label[better] = score[better], index
         return cloud.to_raw(label, -1)
+
+    @device_errors()
+    @torch.inference_mode()
+    def name_all(
+        self, xyz: np.ndarray, rgb: np.ndarray | None = None, frame: str = "optical"
+    ) -> list[tuple[str, np.ndarray]]:
+        """Every category that the model finds in a cloud, in words of its own: no list of them is given.
+
+        → the name before each <SEG> of its one answer, as written, a name perhaps twice, and the score (M,) float32 of
+        each point to be of it. The answer ends at the bundle's ``max_answer_tokens`` at the latest.
+        """
+        seen = self._look(np.asarray(xyz), rgb, frame, Stopwatch())
+        question = prompts.semantic_all_question()  # asked for everything, it may not say that there is nothing
+        [(answer, masks)] = self._ask(seen.encoded, [question], [-math.inf], [None], Stopwatch())
+        scores = [seen.cloud.to_raw(score) for score in masks.sigmoid().cpu().numpy()]
+        return list(zip(answer.categories, scores, strict=True))
 
     def forget(self) -> None:
         """Let go of the last cloud's memory; a second question about it costs as much as a first one."""
@@ -272,7 +296,8 @@ class Segmenter:
             few = possible[first : first + _TOGETHER]
             doubts = [-math.inf if forced else self._doubt(presences[i]) for i in few]
             found = self._ask(encoded, [questions[i] for i in few], doubts, [places[i] for i in few], clock)
-            for i, (answer, logits) in zip(few, found, strict=True):
+            for i, (answer, masks) in zip(few, found, strict=True):
+                logits = masks.amax(0) if len(masks) else nothing
                 readings[i] = Reading(answer.text, logits, presences[i], answer.margin)
         clock.lap("llm_answer")  # also where nothing was to be asked
         clock.lap("mask")
@@ -286,7 +311,7 @@ class Segmenter:
         places: Sequence[Places | None],
         clock: Stopwatch,
     ) -> list[tuple[Answer, Tensor]]:
-        """What the LLM answers to each question, read together, and the logits (N,) of what it means by that."""
+        """What the LLM answers to each question, read together, and the logits (n, N) of each answer's n <SEG>s."""
         asked = []
         for question, doubt, place in zip(questions, doubts, places, strict=True):
             told = None
@@ -303,16 +328,16 @@ class Segmenter:
         clock.lap("llm_answer")
         counts = [len(answer.seg_hidden) for answer in answers]
         dense = encoded.features.dense
-        logits = dense.new_full((len(questions), dense.shape[1]), -torch.inf)
+        logits = dense.new_empty((0, dense.shape[1]), dtype=torch.float32)
         if sum(counts):
-            of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(logits.device)
+            of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(dense.device)
             seg = torch.cat([answer.seg_hidden for answer in answers])[None]
             (words, mask), where = self._padded(questions), side_by_side(places)
             where = None if where is None else where.questions(of)
             masks, _ = self.network.read(encoded.features, seg, words[:, of], mask[:, of], where)
-            logits = logits.scatter_reduce(0, of[:, None].expand_as(masks[0]), masks[0].float(), "amax")
+            logits = masks[0].float()
         clock.lap("mask")
-        return list(zip(answers, logits, strict=True))
+        return list(zip(answers, logits.split(counts), strict=True))
 
     def _presences(self, encoded: EncodedCloud, words: tuple[Tensor, Tensor], places: Places | None) -> list[float]:
         """The presence (see `Reading`) of each question given as `_padded` gives it."""

@@ -40,15 +40,17 @@ from segpoint_training.ablation_config import (  # noqa: E402
 )
 from segpoint_training.ablation_report import write_report  # noqa: E402
 from segpoint_training.batches import Batch, Batches  # noqa: E402
-from segpoint_training.checkpoints import averaged_state, part_of  # noqa: E402
+from segpoint_training.checkpoints import Stateful, averaged_state, part_of  # noqa: E402
 from segpoint_training.config import StageConfig  # noqa: E402
+from segpoint_training.fit import Stage, Watch, fit, keep_memory  # noqa: E402
 from segpoint_training.losses import word_loss  # noqa: E402
+from segpoint_training.processes import start_processes  # noqa: E402
 from segpoint_training.provenance import git_commit  # noqa: E402
 from segpoint_training.questions import QuestionStates, keep_frequent  # noqa: E402
-from segpoint_training.replicas import Replicas  # noqa: E402
+from segpoint_training.scenes.categories import TRAINED  # noqa: E402
 from segpoint_training.shards import SPLITS, LabelledCloud, read_shards, write_shards  # noqa: E402
+from segpoint_training.sources import Source  # noqa: E402
 from segpoint_training.stage1 import MaskTrainer, Words, candidate_words, question_states  # noqa: E402
-from segpoint_training.train import Stage, Watch, fit, keep_memory  # noqa: E402
 from segpoint_training.validation import validate  # noqa: E402
 
 
@@ -118,13 +120,14 @@ def load_material(config: AblationConfig, run: Path) -> Material:
     half = len(everything) // 2
     if half == 0:
         raise SegPointError("an ablation needs scenes to pretrain with and others to train with: raise train_scenes")
+    sources = [Source("generated", everything, 1.0, TRAINED)]
     language = load_language(config.model, "bfloat16")
     return Material(
         everything[:half],
         everything[half:],
         held_out,
-        question_states(run, everything, held_out, language),
-        candidate_words(everything, language),
+        question_states(run, sources, held_out, language, config.model.language.backbone),
+        candidate_words(sources, language),
     )
 
 
@@ -145,7 +148,7 @@ class WordAlignment(nn.Module):
     def trained(self) -> list[nn.Parameter]:
         return [*self.network.encoder.parameters(), *self.project.parameters()]
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, batch: Batch, stage: StageConfig) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch and its parts."""
         projected = self.project(self.network.encode(batch.inputs).f5)
         category, colour = (truth.gather(1, batch.at_token) for truth in (batch.category, batch.colour))
@@ -233,10 +236,6 @@ class Ablation:
         torch.manual_seed(0)
         alignment = WordAlignment(self.config.model, words)
 
-        def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
-            with torch.autocast("cpu", torch.bfloat16):
-                return alignment(batch)
-
         def look() -> dict[str, float]:
             scenes = min(5, len(self.material.held_out))
             batches = self._batches(self.material.held_out, dataclasses.replace(stage, scenes=scenes), 0)
@@ -246,7 +245,7 @@ class Ablation:
 
         groups = [{"name": "weights", "params": alignment.trained(), "lr": stage.rate}]
         batches = self._batches(self.material.pretraining, stage, 0)
-        return self._fit(Stage(PRETRAINING, stage, {"alignment": alignment}, groups, loss, look), batches, {})
+        return self._fit(Stage(PRETRAINING, stage, alignment, {"alignment": alignment}, groups, look), batches, {})
 
     def _train(self, variant: Variant, seed: int) -> bool:
         stage, model = self.config.training, variant.config(self.config.model)
@@ -254,10 +253,6 @@ class Ablation:
         torch.manual_seed(seed)
         trainer = VariantTrainer(model, self.material.states, self.material.words, pretrained)
         trainer.train()
-
-        def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
-            with torch.autocast("cpu", torch.bfloat16):
-                return trainer(batch, stage)
 
         def look() -> dict[str, float]:
             figures = validate(self.config.model, self.material.held_out, trainer.answer)
@@ -269,14 +264,16 @@ class Ablation:
                 figures["gates shut"] = shut[COMPARED]
             return figures
 
-        stage_of_run = Stage(run_name(variant, seed), stage, {"trainer": trainer}, trainer.groups(stage), loss, look)
+        modules: dict[str, Stateful] = {"trainer": trainer}
+        stage_of_run = Stage(run_name(variant, seed), stage, trainer, modules, trainer.groups(stage), look, seed=seed)
         # The base model's config lays out the batches: they are the same for every variant.
         batches = self._batches(self.material.training, stage, seed)
         return self._fit(stage_of_run, batches, {"variant": variant.name, "seed": seed, "tuned": trainer.tuned()})
 
     def _batches(self, clouds: list[LabelledCloud], stage: StageConfig, seed: int) -> Batches:
         words = (self.material.words.categories, self.material.words.colours)
-        return Batches.of_stage(clouds, self.config.model, stage, words, seed, Replicas())
+        source = Source("generated", clouds, 1.0, TRAINED)
+        return Batches.of_stage([source], self.config.model, stage, words, seed, 1)
 
     def _fit(self, stage: Stage, batches: Batches, facts: dict[str, Any]) -> bool:
         """`fit`, then the result's JSON; False where it was stopped before its end."""
@@ -288,7 +285,8 @@ class Ablation:
 
         folder.mkdir(exist_ok=True)
         begun = time.monotonic()
-        if not fit(dataclasses.replace(stage, validate=kept), batches, Watch(folder, None, stage.config.steps + 1)):
+        watch = Watch(folder, start_processes("cpu"), validate_every=stage.config.steps + 1)
+        if not fit(dataclasses.replace(stage, validate=kept), batches, watch):
             return False
         seconds = round(time.monotonic() - begun, 1)
         result = {**facts, "figures": figures, "seconds": seconds, "commit": git_commit()}

@@ -18,6 +18,7 @@ import numpy as np
 from segpoint.errors import SegPointError
 from segpoint_training.baselines import REFERENCES, geometric_clusters, nearest_cluster, references
 from segpoint_training.labelled import TASKS, LabelledScan, LabelledSet, Question
+from segpoint_training.markdown import clipped
 from segpoint_training.metrics import OUTCOMES, Sample, advantage, iou, measure, outcome, summary
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 REFUSED = "refused"  # the outcome of a question without an answer, beside OUTCOMES
+TOLD = 10  # of what went wrong, on the terminal; the record has it all
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Evaluation:
     answered: list[Answered] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # per cloud, all its questions
     refused: list[str] = field(default_factory=list)  # what the segmenter could not answer, and why
+    unread: list[str] = field(default_factory=list)  # what could not be read, and why; all figures are without it
 
     @property
     def ours(self) -> list[Sample]:
@@ -65,7 +68,7 @@ class Evaluation:
     def only(self, **wanted: str) -> Evaluation:
         """The questions whose items hold these values, e.g. ``task="click"``."""
         rows = [row for row in self.answered if all(row.item[name] == value for name, value in wanted.items())]
-        return Evaluation(rows, self.seconds, self.refused)
+        return Evaluation(rows, self.seconds, self.refused, self.unread)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: what the first task measured, "also" the other tasks, then every item."""
@@ -76,6 +79,8 @@ class Evaluation:
             **({"colour": colour_loss(self)} if "no colour" in others else {}),
             "clouds": len({item["cloud"] for item in self.items}),
             "questions": len(self.items),
+            "complete": not self.unread,
+            "unread": self.unread,
             "refused": self.refused,
             "seconds_per_cloud": float(np.median(self.seconds)) if self.seconds else None,
             "items": self.items,
@@ -126,16 +131,25 @@ Watcher = Callable[[LabelledScan, Question, "Segmentation", float], None]
 def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = None) -> Evaluation:
     """Ask a segmenter everything in ``data``. ``watch`` is told of each answer: cloud, question, answer, IoU.
 
-    Raises SegPointError where there was nothing to ask, or every question was refused.
+    A cloud that cannot be read is left out, see `check_complete`. Raises SegPointError where there was nothing to ask,
+    or every question was refused.
     """
     from tqdm import tqdm
 
     result = Evaluation()
-    for cloud in tqdm(data, desc="clouds", disable=None):
+    for index in tqdm(range(len(data)), desc="clouds", disable=None):
+        try:
+            cloud = data.load(index)
+        except SegPointError as error:
+            if str(error) not in result.unread:  # it may be asked for in several views
+                result.unread.append(str(error))
+            continue
         if not cloud.questions:
             continue
         valid = np.isfinite(cloud.xyz).all(axis=1)
-        answers = _ask(segmenter, cloud, result)
+        start = time.perf_counter()
+        answers = ask(segmenter, cloud, cloud.questions, result.refused)
+        result.seconds.append(time.perf_counter() - start)
         things = geometric_clusters(cloud.xyz, cloud.frame, cloud.scale)
         for question, answer in zip(cloud.questions, answers, strict=True):
             truth = question.truth[valid]
@@ -154,12 +168,13 @@ def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = No
                 "true_points": int(truth.sum()),
                 "targets": len(answer.instances) if answer else 0,
             }
-            at = _pointed_at(cloud, things, question)
+            at = cluster_at(cloud, things, question)
             rows = references(things, question.truth, valid, question.kind, at)
             result.answered.append(Answered(item, Sample(question.kind, bool(truth.any()), (score,)), rows))
             if watch and answer:
                 watch(cloud, question, answer, score)
     if not result.answered:
+        check_any_read(result.unread)
         raise SegPointError("there is nothing to ask about these clouds: take others, more of them, or another task")
     if len(result.refused) == len(result.answered):
         raise SegPointError(
@@ -168,34 +183,50 @@ def evaluate(segmenter: Segmenter, data: LabelledSet, watch: Watcher | None = No
     return result
 
 
-def _ask(segmenter: Segmenter, cloud: LabelledScan, result: Evaluation) -> Sequence[Segmentation | None]:
+def check_any_read(unread: Sequence[str]) -> None:
+    """Raise SegPointError where nothing was measured because of these, which could not be read."""
+    if unread:
+        raise SegPointError(f"nothing could be measured, {len(unread)} could not be read; the first: {unread[0]}")
+
+
+def check_complete(unread: Sequence[str], count: int) -> None:
+    """Raise SegPointError where of ``count`` clouds these could not be read. For the end, after all is written."""
+    if unread:
+        more = [f"and {len(unread) - TOLD} more"] if len(unread) > TOLD else []
+        told = "; ".join([*unread[:TOLD], *more])
+        raise SegPointError(f"{len(unread)} of {count} could not be read, so these figures are incomplete: {told}")
+
+
+def ask(
+    segmenter: Segmenter,
+    cloud: LabelledScan,
+    questions: Sequence[Question],
+    refused: list[str],
+    task: str = "instruction",
+) -> Sequence[Segmentation | None]:
     """All questions about one cloud at once; one by one where some are refused, which is noted and gives None."""
-    start = time.perf_counter()
-    answers: Sequence[Segmentation | None]
     try:
-        answers = _segment(segmenter, cloud, cloud.questions)
+        return _segment(segmenter, cloud, questions, task)
     except SegPointError:
-        answers = [_segment_or_note(segmenter, cloud, question, result) for question in cloud.questions]
-    result.seconds.append(time.perf_counter() - start)
-    return answers
+        return [_segment_or_note(segmenter, cloud, question, refused, task) for question in questions]
 
 
-def _segment(segmenter: Segmenter, cloud: LabelledScan, questions: Sequence[Question]) -> list[Segmentation]:
+def _segment(segmenter: Segmenter, cloud: LabelledScan, questions: Sequence[Question], task: str) -> list[Segmentation]:
     texts, places = [question.text for question in questions], [question.place for question in questions]
-    return segmenter.segment_many(cloud.xyz, texts, rgb=cloud.rgb, frame=cloud.frame, places=places)
+    return segmenter.segment_many(cloud.xyz, texts, rgb=cloud.rgb, frame=cloud.frame, places=places, task=task)
 
 
 def _segment_or_note(
-    segmenter: Segmenter, cloud: LabelledScan, question: Question, result: Evaluation
+    segmenter: Segmenter, cloud: LabelledScan, question: Question, refused: list[str], task: str
 ) -> Segmentation | None:
     try:
-        return _segment(segmenter, cloud, [question])[0]
+        return _segment(segmenter, cloud, [question], task)[0]
     except SegPointError as error:
-        result.refused.append(f"{cloud.name}, {question.text}: {error}")
+        refused.append(f"{cloud.name}, {clipped(question.text)}: {error}")
         return None
 
 
-def _pointed_at(cloud: LabelledScan, things: list[np.ndarray], question: Question) -> int | None:
+def cluster_at(cloud: LabelledScan, things: list[np.ndarray], question: Question) -> int | None:
     """The cluster that a question's click is on or its box around; None without a place."""
     place = question.place
     if place is None:

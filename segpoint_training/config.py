@@ -18,7 +18,7 @@ from segpoint_training.scenes.request import SceneRequest, draw_scale, draw_shar
 
 VALIDATION_SEEDS = 900_000_000  # test-split seeds for watching a run; `segpoint evaluate` takes others
 _LARGEST = sys.float_info.max  # neither infinity nor NaN passes as up to this
-_SOME, _SHARE = (1, _LARGEST), (0, 1)
+_SOME, _SHARE, _ABOVE_0 = (1, _LARGEST), (0, 1), (1e-12, _LARGEST)
 
 
 def check_numbers(settings: Any, where: str, **ranges: tuple[float, float]) -> None:
@@ -101,29 +101,58 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class DatasetConfig:
+    """A data set on disk (`segpoint_training.datasets`), as it comes from its authors.
+
+    name: one of `segpoint_training.datasets.NAMES`.   root: folder of its own files.   scans: folder of the scans that
+    a set of sentences speaks about (ScanNet's for ScanRefer); "" is ``root``.   split: "train", "val" or "test".
+    weight: how often it is drawn, against the others and the generated scenes' 1: only ratios count.
+    """
+
+    name: str
+    root: str
+    scans: str = ""
+    split: str = "train"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, f"datasets.{self.name}", weight=(1e-6, 1e6))
+
+
+@dataclass(frozen=True)
 class StageConfig:
     """One stage of training.
 
-    steps: optimizer steps; the learning rate warms up over ``warmup`` of them and falls to a hundredth by a cosine.
-    scenes, questions, points: of one step: clouds, instructions a cloud, points a cloud that losses are taken on.
+    steps: optimizer steps.   scenes, questions, points: of one step, over all processes: clouds, instructions a cloud,
+    points a cloud that losses are taken on.   accumulate: the parts that a process takes its share of the clouds in,
+    one after the other, where they do not fit its memory at once.
     rate, gate_rate: AdamW's learning rate, and that of GEM's gates (PROTOTYPE: at one rate they barely move).
-    semantic, pointing: how many of the questions ask for a category, and come with a click or a box.
+    schedule: the rate warms up over ``warmup`` steps, then falls by a "cosine" to a hundredth, or "linear" to nothing
+    (DeepSpeed's WarmupDecayLR, the paper's).
+    semantic, pointing: how many of the questions ask for a category, and come with a click or a box.   every: how many
+    ask for every category at once, where a scan's data set has categories.
     colourless: share of the clouds that lose their colour.
     text, bce, dice: the paper's loss weights (1, 2, 2).   objects, presence, instances, words, names, centres: of ours.
-    slower: stage 2's share of the rate for what stage 1 has trained.   ema: decay of the weight average that is kept.
+    slower: stage 2's share of the rate for what stage 1 has trained.   geometry: whether stage 2 trains GEM, too, as
+    the paper does that has no stage 1.   ema: decay of the weight average that is kept, 0 for none.
+    precision: "bf16" computes in bfloat16 where that is enough (autocast), "fp32" in float32.   checkpointing: compute
+    the language model's layers again on the way back and keep little of them: slower, and a fraction of the memory.
     """
 
     steps: int
     scenes: int = 4
+    accumulate: int = 1
     questions: int = 12
     points: int = 1024
     semantic: int = 2
     pointing: int = 2
+    every: int = 0
     colourless: float = 0.1
     rate: float = 1e-3
     gate_rate: float = 1e-2
     weight_decay: float = 0.02
     slower: float = 0.3
+    schedule: str = "cosine"
     warmup: int = 100
     clip: float = 1.0
     text: float = 1.0
@@ -135,30 +164,55 @@ class StageConfig:
     words: float = 0.25
     names: float = 0.25
     centres: float = 0.5
+    geometry: bool = False
     ema: float = 0.998
+    precision: str = "bf16"
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        check_numbers(self, "stage", steps=_SOME, scenes=_SOME, questions=_SOME, points=_SOME,
-                      colourless=_SHARE, ema=_SHARE)  # fmt: skip
-        if self.questions <= self.semantic + self.pointing:
+        check_numbers(self, "stage", steps=(1, 1e9), scenes=(1, 1 << 16), accumulate=(1, 1 << 16),
+                      questions=(1, 1 << 10), points=(1, 1 << 20), rate=_ABOVE_0, clip=_ABOVE_0, colourless=_SHARE,
+                      ema=_SHARE)  # fmt: skip
+        if not any((self.text, self.bce, self.dice, self.objects, self.words, self.names)):
+            raise SegPointError("a stage needs a loss: not all of text, bce, dice, objects, words and names can be 0")
+        for name, known in {"schedule": ("cosine", "linear"), "precision": ("bf16", "fp32")}.items():
+            if getattr(self, name) not in known:
+                raise SegPointError(f"stage.{name} must be {' or '.join(known)}, got {getattr(self, name)!r:.80}")
+        if self.questions <= self.semantic + self.pointing + self.every:
             raise SegPointError(
-                f"a stage needs more questions than its semantic and pointing ones: {self.questions} are not more than "
-                f"{self.semantic} + {self.pointing}"
+                "a stage needs more questions than those for categories and places: "
+                f"{self.questions} are not more than {self.semantic} + {self.every} + {self.pointing}"
             )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run. seed: of data order, augmentation and initial weights."""
+    """A whole run.
+
+    seed: of data order, augmentation and initial weights.   data: generated scenes, null for none.   datasets: what
+    else is trained on, mixed by their weights.   validation: what a run is watched on beside held-out generated scenes.
+    uni3d: a published checkpoint that ℰ begins with, "" for none.   stage1: ours, without the language model; null goes
+    straight to the second, as the paper does with a pretrained ℰ.   stage2: with it.   model: the bundle's config.
+    """
 
     seed: int = 0
-    data: DataConfig = field(default_factory=DataConfig)
-    stage1: StageConfig = field(default_factory=lambda: StageConfig(steps=4000))
+    data: DataConfig | None = field(default_factory=DataConfig)
+    datasets: tuple[DatasetConfig, ...] = ()
+    validation: tuple[DatasetConfig, ...] = ()
+    uni3d: str = ""
+    stage1: StageConfig | None = field(default_factory=lambda: StageConfig(steps=4000))
     stage2: StageConfig = field(default_factory=lambda: StageConfig(steps=700, scenes=1, rate=3e-4, warmup=50))
     model: BundleConfig = field(default_factory=BundleConfig)
 
     def __post_init__(self) -> None:
         check_numbers(self, "config", seed=(0, 2**63 - 1))
+        if self.data is None and not self.datasets:
+            raise SegPointError("a run needs something to train on: generated scenes (data) or datasets")
+        if self.model.reader.layers and any(stage is not None and stage.every for stage in (self.stage1, self.stage2)):
+            raise SegPointError(
+                "the mask reader's words are embedded before training, and a question for every category is never the "
+                "same twice: set every to 0, or model.reader.layers to 0"
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:

@@ -1,7 +1,7 @@
 """``segpoint generate``: generated scenes as labelled scans, as training shards, or as a sheet to look at.
 
     segpoint generate --out scans --scenes 100 --split test --scale room
-    segpoint generate --shards shards --config config/training/segpoint_default.yaml --part 3/8
+    segpoint generate --shards shards --config config/training/segpoint_tabletop.yaml --part 3/8
     segpoint generate --preview sheet.png --scale mix
 
 The same arguments give the same bytes (with the same assets installed), whatever the number of workers, and the same
@@ -14,6 +14,7 @@ import argparse
 import re
 from pathlib import Path
 
+from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
 from segpoint.files import check_folder, check_target
 from segpoint_training.config import SENSORS, DataConfig, TrainConfig
@@ -27,14 +28,17 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     _check(args)
     config = TrainConfig.load(args.config) if args.config else None
-    requests = config.data.requests("train") if config else _requests(args)
+    data = config.data if config else None
+    if config and data is None:
+        raise SegPointError(f"{args.config} trains on no generated scenes (data: null): there is nothing to generate")
+    requests = data.requests("train") if data else _requests(args)
     if args.out:
         from segpoint_training.scenes.folder import write_folder
 
         said = write_folder(args.out, requests, args.workers)
         print(f"{len(requests)} scenes with {said} instructions in {args.out}")
-    if args.shards and config:
-        _write_parts(Path(args.shards), config, _part(args.part), args.workers)
+    if args.shards and config and data:
+        _write_parts(Path(args.shards), data, config.model.cloud, _part(args.part), args.workers)
     if args.preview:
         _write_preview(Path(args.preview), requests[:SHOWN], args.workers)
     return 0
@@ -102,14 +106,12 @@ def _requests(args: argparse.Namespace) -> list[SceneRequest]:
     return [SceneRequest(seed, args.split, draw_scale(seed, rooms), args.sensor) for seed in seeds]
 
 
-def _write_parts(folder: Path, config: TrainConfig, part: tuple[int, int], workers: int | None) -> None:
+def _write_parts(
+    folder: Path, data: DataConfig, cloud: CloudConfig, part: tuple[int, int], workers: int | None
+) -> None:
     from segpoint_training.shards import SPLITS, write_shards
 
-    paths = [
-        path
-        for split in SPLITS
-        for path in write_shards(folder, split, config.data, config.model.cloud, part=part, workers=workers)
-    ]
+    paths = [path for split in SPLITS for path in write_shards(folder, split, data, cloud, part=part, workers=workers)]
     print(f"part {part[0]}/{part[1]}: {len(paths)} shards in {folder}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segpoint.cloud import FRAMES
-from segpoint.errors import SegPointError
-from segpoint.files import read_points
-from segpoint.prompts import THIS, Place, normalise
-from segpoint_training.scenes.scene import PLACES
+from segpoint.prompts import THIS, Place
+from segpoint_training.datasets.own import open_folder
+from segpoint_training.datasets.own_file import read_own_file
+from segpoint_training.scenes.scene import GROUND
 
 if TYPE_CHECKING:
     from segpoint_training.scenes.scene import Instruction, Scene
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
 TASKS = ("words", "click", "no colour")
 FEWEST_POINTS = 50  # an object with fewer is not worth a click
 _LEAST_SIDE = 1e-3  # metres of a box
+_NO_THINGS = ("table", "floor", "wall", "ceiling")  # of a folder: categories that nobody points at
 _GREY = ("stereo",)  # sensors whose picture shows a projected pattern, not colours
 
 
@@ -81,6 +80,12 @@ class LabelledSet:
 
 
 # --- what is asked about a cloud ----------------------------------------------------------------------------------
+
+
+def question_about(said: Instruction, xyz: np.ndarray, instance: np.ndarray) -> Question:
+    """What is said about a cloud (M, 3) of objects (M,): with its truth, and its click or box."""
+    truth = np.isin(instance, said.targets)
+    return Question(said.text, said.kind, truth, _pointed(xyz, truth, said.place))
 
 
 def words(cloud: LabelledScan) -> LabelledScan:
@@ -154,7 +159,7 @@ def labelled_scene(scene: Scene, split: str) -> LabelledScan:
 
     categories = {thing.id: thing.category for thing in scene.objects}
     asked = [
-        _question(scene, said)
+        question_about(said, scene.xyz, scene.instance)
         for said in scene.instructions
         if split != "open" or (said.targets and all(categories[i] in HELD_OUT for i in said.targets))
     ]
@@ -174,11 +179,6 @@ def labelled_scene(scene: Scene, split: str) -> LabelledScan:
     )
 
 
-def _question(scene: Scene, said: Instruction) -> Question:
-    truth = np.isin(scene.instance, said.targets)
-    return Question(said.text, said.kind, truth, _pointed(scene.xyz, truth, said.place))
-
-
 def _pointed(xyz: np.ndarray, truth: np.ndarray, place: str) -> Place | None:
     """A click in the middle of what is meant, or a box around it, as ``place`` (one of PLACES) says."""
     if not place:
@@ -192,85 +192,30 @@ def _pointed(xyz: np.ndarray, truth: np.ndarray, place: str) -> Place | None:
 # --- folders of scans ---------------------------------------------------------------------------------------------
 
 
-def folder_set(
-    folder: str | Path, scenes: int | None = None, frame: str = "optical", scale: str = "table"
-) -> LabelledSet:
-    """The first ``scenes`` clouds (all by default) that a folder's ``instructions.json`` names.
+def folder_set(folder: str | Path, scenes: int | None = None, frame: str = "", scale: str = "") -> LabelledSet:
+    """The first ``scenes`` clouds (all by default) of a folder of one's own (`segpoint_training.datasets.own`), of
+    every split; a list of rows as `segpoint generate --out` writes it, too.
 
-    That file is a list of objects with file, instruction, kind and target_labels, and where they are needed "frame" (of
-    the file; the argument is for those that do not say) and "place" (one of PLACES). The clouds carry a ``label`` per
-    point; its parts are merged: 1–9 → 1 (the table), otherwise label // 10; 0 is no object.
+    frame, scale: of the clouds of which nothing there says it.
     """
-    folder = Path(folder)
-    rows_of: dict[str, list[dict[str, Any]]] = {}
-    for row in _read_rows(folder / "instructions.json"):
-        rows_of.setdefault(row["file"], []).append(row)
-    names = list(rows_of)[:scenes]
+    own = read_own_file(Path(folder))
+    own = replace(own, frame=own.frame or frame, scale=own.scale or scale)
+    data = open_folder(Path(folder), own, "all")
+    names = data.scans[:scenes]
 
     def load(index: int) -> LabelledScan:
         name = names[index]
-        points = read_points(folder / name)
-        if points.label is None:
-            raise SegPointError(f"{folder / name}: no field 'label', so there is no truth to measure against")
-        instance = merge_parts(points.label)
-        questions = tuple(_folder_question(folder / name, points.xyz, instance, row) for row in rows_of[name])
-        axes = {row.get("frame", frame) for row in rows_of[name]}
-        if len(axes) > 1:
-            raise SegPointError(f"{folder / name}: its rows name different frames, {sorted(axes)}; correct them")
-        ids, counts = np.unique(instance[np.isfinite(points.xyz).all(axis=1)], return_counts=True)
-        things = tuple(int(i) for i, n in zip(ids, counts, strict=True) if i > 1 and n >= FEWEST_POINTS)
+        points, axes, instance = data.labelled(name)
+        scan = data.load(name)
+        questions = tuple(question_about(said, points.xyz, instance) for said in data.instructions(name))
+        ground = GROUND if own.labels == "parts" else 0
+        things = tuple(
+            o.id for o in scan.objects
+            if o.points >= FEWEST_POINTS and o.id != ground and o.category not in _NO_THINGS
+        )  # fmt: skip
         return LabelledScan(
-            name, points.xyz, points.rgb, points.width, points.height, questions, axes.pop(), scale,
-            instance=instance, things=things,
+            name, points.xyz, points.rgb, points.width, points.height, questions, axes, scan.scale,
+            instance=instance, categories={o.id: o.category for o in scan.objects if o.category}, things=things,
         )  # fmt: skip
 
-    return LabelledSet(len(names), {"data": folder.resolve().name, "files": names}, load)
-
-
-def _folder_question(path: Path, xyz: np.ndarray, instance: np.ndarray, row: dict[str, Any]) -> Question:
-    seen = instance[np.isfinite(xyz).all(axis=1)]
-    missing = sorted(set(row["target_labels"]) - set(np.unique(seen).tolist()))
-    if missing:
-        raise SegPointError(
-            f"{path}: “{row['instruction']}” means object {missing[0]}, of which the cloud has no point; target_labels "
-            "are object ids: a point's label 40 to 49 is object 4"
-        )
-    truth = np.isin(instance, row["target_labels"])
-    return Question(row["instruction"], row["kind"], truth, _pointed(xyz, truth, row.get("place", "")))
-
-
-def merge_parts(label: np.ndarray) -> np.ndarray:
-    """Object ids (M,) of part labels: 1–9 → 1, otherwise label // 10."""
-    return np.where((label >= 1) & (label <= 9), 1, label // 10)
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise SegPointError(f"{path}: there is no such file; give a folder with an instructions.json and its clouds")
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SegPointError(f"{path}: not valid JSON ({error}); repair it") from error
-    needed = {"file", "instruction", "kind", "target_labels"}
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and needed <= set(row) for row in rows):
-        raise SegPointError(f"{path}: expected a list of objects with {', '.join(sorted(needed))}; complete it")
-    for number, row in enumerate(rows, start=1):
-        wrong = _wrong_in(row)
-        if wrong:
-            raise SegPointError(f"{path}, row {number}: {wrong}; correct it")
-    return rows
-
-
-def _wrong_in(row: dict[str, Any]) -> str | None:
-    """What a row holds that it must not, in words."""
-    for name in ("file", "instruction", "kind"):
-        if not isinstance(row[name], str) or not normalise(row[name]):
-            return f"{name!r} must be words, not {row[name]!r:.80}"
-    if row.get("frame", FRAMES[0]) not in FRAMES:
-        return f"'frame' must be one of {FRAMES}, not {row['frame']!r:.80}"
-    if row.get("place", "") not in PLACES or (row.get("place") and not row["target_labels"]):
-        return f"'place' must be one of {PLACES}, of a row that has a target, not {row['place']!r:.80}"
-    labels = row["target_labels"]
-    if not isinstance(labels, list) or not all(type(label) is int and label >= 0 for label in labels):
-        return f"'target_labels' must be a list of whole numbers from 0 up, not {labels!r:.80}"
-    return None
+    return LabelledSet(len(names), {"data": Path(folder).resolve().name, "files": list(names)}, load)

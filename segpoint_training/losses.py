@@ -52,6 +52,8 @@ def instance_loss(embedding: Tensor, instance: Tensor, count: int, temperature: 
     absent = members.sum(dim=1) == 0
     absent[:, 0] = True
     logits = logits.masked_fill(absent.unsqueeze(1), -1e4)
+    if not (instance > 0).any():
+        return logits.sum() * 0.0
     return F.cross_entropy(logits[instance > 0], instance[instance > 0])
 
 

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from segpoint.errors import SegPointError
 from segpoint_training.records import percent
+
+MOST = 120  # characters of a cell that are shown
+
+
+def clipped(text: str, most: int = MOST) -> str:
+    """On one line, its end left out where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def cell(text: str) -> str:
+    """``text`` as the cell of a table: `clipped`, and nothing in it ends the cell or is HTML ("<SEG>")."""
+    return re.sub(r"[\\|<]", r"\\\g<0>", clipped(text))
 
 
 def with_section(text: str, begin: str, end: str, body: str) -> str:
@@ -32,7 +46,7 @@ def record_markdown(record: dict[str, Any]) -> str:
     for kind, ours in record["measures"].items():
         others = [record["references"][name][kind]["miou"] for name in names]
         figures = [percent(value) for value in (ours["miou"], ours["acc25"], ours["acc50"], *others)]
-        rows.append(" | ".join([kind, str(ours["count"]), *figures]))
+        rows.append(" | ".join([cell(kind), str(ours["count"]), *figures]))
     for sensor, ours in record["sensors"].items():
         figures = [percent(ours[name]) for name in ("miou", "acc25", "acc50")] + [""] * len(names)
         rows.append(" | ".join([f"{sensor}, with target", str(ours["count"]), *figures]))
@@ -46,5 +60,5 @@ def worst_markdown(record: dict[str, Any], count: int = 20) -> str:
     rows = ["cloud | kind | IoU | points meant | points marked | what is wrong", "---|---|---:|---:|---:|---"]
     for item in worst:
         numbers = f"{item['iou']:.2f} | {item['true_points']:,} | {item['points']:,}"
-        rows.append(f"{item['cloud']} | {item['kind']} | {numbers} | {item['outcome']}")
+        rows.append(f"{cell(item['cloud'])} | {cell(item['kind'])} | {numbers} | {item['outcome']}")
     return "\n".join(f"| {row} |" for row in rows)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 FEWEST_CLOUDS = 8  # for an interval
+TOTALS = ("with target", "zero-target", "all", "overall")  # rows beside those of the kinds
 OUTCOMES = ("right", "nothing found", "wrong object", "part of it", "too much", "found where there is none")
 
 
@@ -74,14 +75,19 @@ def measure(samples: Iterable[Sample]) -> Measure:
     return Measure(len(ious), mean(ious), mean([v > 0.25 for v in ious]), mean([v > 0.5 for v in ious]))
 
 
+def row_of(kind: str) -> str:
+    """What the row of a kind is called: the same, unless one of TOTALS has that name."""
+    return f"{kind} (kind)" if kind in TOTALS else kind
+
+
 def summary(samples: Sequence[Sample]) -> dict[str, Measure]:
-    """One `Measure` per kind over its samples with a target, then "with target", "zero-target" and "all".
+    """One `Measure` per kind (`row_of`) over its samples with a target, then "with target", "zero-target" and "all".
 
     The mIoU of "zero-target" is the zero-target accuracy: the share of those samples whose prediction was empty.
     """
     with_target = [sample for sample in samples if sample.has_target]
     kinds = dict.fromkeys(sample.kind for sample in with_target)  # in order of appearance
-    rows = {kind: [sample for sample in with_target if sample.kind == kind] for kind in kinds}
+    rows = {row_of(kind): [sample for sample in with_target if sample.kind == kind] for kind in kinds}
     rows["with target"] = with_target
     rows["zero-target"] = [sample for sample in samples if not sample.has_target]
     rows["all"] = list(samples)
@@ -116,12 +122,11 @@ class SemanticMeasure:
 
     def add(self, prediction: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> None:
         """Count one cloud. ``prediction`` and ``truth`` (M,) index ``classes``; negative values are no class."""
-        for index, name in enumerate(classes):
-            predicted, true = prediction == index, truth == index
-            both = int(np.count_nonzero(predicted & true))
+        labels = (truth[prediction == truth], prediction, truth)
+        counts = np.stack([np.bincount(each[each >= 0], minlength=len(classes)) for each in labels], axis=1)
+        for name, (both, predicted, true) in zip(classes, counts.tolist(), strict=True):
             self.intersection[name] = self.intersection.get(name, 0) + both
-            either = int(np.count_nonzero(predicted | true))
-            self.union[name] = self.union.get(name, 0) + either
+            self.union[name] = self.union.get(name, 0) + predicted + true - both
 
     def per_class(self) -> dict[str, float]:
         """IoU of every class that was seen or predicted at all."""

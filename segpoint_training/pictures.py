@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from PIL import Image
 from segpoint.errors import SegPointError
 from segpoint.files import check_folder, check_target
 from segpoint_training.labelled import LabelledScan, Question
+from segpoint_training.markdown import cell
 from segpoint_training.metrics import outcome
 
 if TYPE_CHECKING:
@@ -63,16 +66,23 @@ class Worst:
             wrong = _what_went_wrong(entry)
             panels.append(_panel(entry, number, wrong))
             cells = [entry.cloud.name, entry.question.text, entry.question.kind, entry.answer.answer]
-            words = " | ".join(cell.replace("|", "\\|") for cell in cells)
-            lines.append(f"| {number} | {words} | {entry.score:.2f} | {wrong} |")
+            lines.append(f"| {number} | {' | '.join(map(cell, cells))} | {entry.score:.2f} | {wrong} |")
         (folder / LIST).write_text("\n".join(lines) + "\n", encoding="utf-8")
         sheet = folder / SHEET
         render_sheet(sheet, panels, _COLUMNS)
         Image.open(sheet).quantize(_COLOURS, dither=Image.Dither.NONE).save(sheet, optimize=True)
 
 
-def check_sheet(folder: Path) -> None:
-    """Raise SegPointError unless `Worst.draw` can write there, over nothing but an earlier sheet."""
+def check_sheet(folder: Path, data: Iterable[str] = ()) -> None:
+    """Raise SegPointError unless `Worst.draw` can write there, over nothing but an earlier sheet.
+
+    data: the folders of what is measured. Among their files nothing is written; into a folder of its own it may be.
+    """
+    roots = {Path(root).resolve() for root in data if root}
+    place = Path(os.path.realpath(folder))
+    files = os.path.isdir(place) and any(place.iterdir()) and not (place / LIST).is_file()
+    if place in roots or (files and not roots.isdisjoint(place.parents)):
+        raise SegPointError(f"--pictures {folder} is where the data is: give the pictures a folder of their own")
     check_folder(folder)
     for name in (SHEET, LIST):
         check_target(folder / name, makes_folder=True)

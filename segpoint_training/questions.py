@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -17,37 +18,100 @@ from torch import Tensor
 from tqdm import tqdm
 
 from segpoint.files import reading
-from segpoint.prompts import SEMANTIC_TEMPLATES, answer, instruction_question, semantic_question
+from segpoint.prompts import (
+    SEMANTIC_TEMPLATES,
+    answer,
+    fewest_tokens,
+    instruction_question,
+    referring_question,
+    semantic_all_question,
+    semantic_question,
+)
+from segpoint_training.pointing import pointing_texts
 from segpoint_training.scenes.colours import NAMES as COLOURS
 from segpoint_training.scenes.scene import Instruction, SceneObject
 
 if TYPE_CHECKING:
     from segpoint.network.language import PointLanguageModel
     from segpoint_training.shards import LabelledCloud
+    from segpoint_training.sources import Source
+
+MOST_ASKED = 30  # categories of one question for all of them: names of ScanNet200's 200 would fill the LLM's context
 
 
-SEMANTIC = "semantic"  # the kind of a question for a whole category, which `Segmenter.semantic` asks; its text is whole
+def question_of(instruction: Instruction, variant: int | None = None) -> str:
+    """What the LLM is asked: the instruction in a template of its task, the paper's first.
+
+    variant: which of the task's templates, modulo their number; an instruction in a user's own words has but one. None:
+    the one that goes with this sentence for good, so that its embedding can be computed beforehand.
+    """
+    if variant is None:
+        variant = crc32(instruction.text.encode()) if instruction.task == "referring" else 0
+    if instruction.task == "referring":
+        return referring_question(instruction.text, variant)
+    if instruction.task == "semantic":
+        return semantic_question(instruction.text, variant)
+    if instruction.task == "all":
+        # One in four names no category (ours): open vocabulary asks so, and the model has to find the names.
+        named = [] if variant % 4 == 3 else [category for category, _ in instruction.parts]
+        return semantic_all_question(named, variant)
+    return instruction_question(instruction.text)
 
 
-def question_of(instruction: Instruction) -> str:
-    """What the LLM is asked: the user's words and the request for a mask."""
-    return instruction.text if instruction.kind == SEMANTIC else instruction_question(instruction.text)
+def semantic_instruction(category: str, objects: Sequence[SceneObject]) -> Instruction:
+    """Every object of ``category``, whether there is one or not."""
+    targets = _of_category(category, objects)
+    return Instruction(category, "semantic", targets, category if targets else "", task="semantic")
 
 
-def semantic_instruction(category: str, objects: Sequence[SceneObject], variant: int) -> Instruction:
-    """Every object of ``category``, there or not, asked for by the paper's template (variant 0) or one of ours."""
-    targets = tuple(sorted(o.id for o in objects if o.category == category))
-    return Instruction(semantic_question(category, variant), SEMANTIC, targets, category if targets else "")
+def all_instruction(classes: Sequence[str], objects: Sequence[SceneObject], rng: np.random.Generator) -> Instruction:
+    """All ``classes`` at once, each with its objects. Of more than MOST_ASKED a random choice is asked for, those that
+    are there before others (our choice: the paper writes a data set's class names into the prompt).
+    """
+    there = {o.category for o in objects}
+    order = sorted(rng.permutation(len(classes)).tolist(), key=lambda i: classes[i] not in there)
+    asked = sorted(classes[i] for i in order[:MOST_ASKED])
+    parts = tuple((category, _of_category(category, objects)) for category in asked)
+    return Instruction("", "all", tuple(sorted(id for _, ids in parts for id in ids)), "", task="all", parts=parts)
 
 
-def semantic_texts(categories: Sequence[str]) -> list[str]:
-    """Every question that `semantic_instruction` may ask."""
+def _of_category(category: str, objects: Sequence[SceneObject]) -> tuple[int, ...]:
+    return tuple(sorted(o.id for o in objects if o.category == category))
+
+
+def semantic_texts(categories: Iterable[str]) -> list[str]:
+    """Every question that may be asked about one of the ``categories``."""
     return [semantic_question(word, variant) for word in categories for variant in range(len(SEMANTIC_TEMPLATES))]
 
 
+def question_texts(sources: Sequence[Source], held_out: Sequence[LabelledCloud]) -> list[str]:
+    """Every question that `Batches` may ask about ``sources`` where texts do not vary, and the held-out clouds' own."""
+    clouds = [cloud for source in sources for cloud in source.clouds]
+    named = {o.category for cloud in (*clouds, *held_out) for o in cloud.objects}
+    categories = sorted(named.union(*(source.classes for source in sources)) - {""})
+    own = [question_of(i) for cloud in (*clouds, *held_out) for i in cloud.instructions]
+    return [*own, *semantic_texts(categories), *map(instruction_question, pointing_texts("train", categories))]
+
+
 def answer_of(instruction: Instruction) -> str:
-    """What the LLM should write: the category and <SEG>, or that there is no mask."""
+    """What the LLM should write: each category that is there and its <SEG>, or that there is no mask."""
+    if instruction.task == "all":
+        return answer([category for category, ids in instruction.parts if ids])
     return answer([instruction.answer] if instruction.targets else [])
+
+
+def segs_of(instruction: Instruction) -> list[tuple[int, ...]]:
+    """The objects that each <SEG> of `answer_of` stands for, in its order."""
+    if instruction.task == "all":
+        return [ids for _, ids in instruction.parts if ids]
+    return [instruction.targets] if instruction.targets else []
+
+
+def within_limit(
+    instructions: Iterable[Instruction], limit: int, count_tokens: Callable[[str], int]
+) -> tuple[Instruction, ...]:
+    """The instructions of at most ``limit`` tokens; the tokenizer is not asked where a lower bound is above that."""
+    return tuple(i for i in instructions if fewest_tokens(i.text) <= limit and count_tokens(i.text) <= limit)
 
 
 _COLOUR = re.compile(
@@ -116,6 +180,8 @@ class QuestionStates:
 def word_embeddings(words: Sequence[str], language: PointLanguageModel) -> Tensor:
     """(len(words), H) float32: the LLM's mean input embedding of each word as it stands within a sentence."""
     table = language.word_table()
+    if not words:
+        return torch.zeros(0, table.shape[1])
     rows = [table[language.tokenizer(f" {word}", add_special_tokens=False).input_ids].mean(dim=0) for word in words]
     return torch.stack(rows).float()
 

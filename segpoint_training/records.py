@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from segpoint.errors import SegPointError
-from segpoint.files import reading
+from segpoint.files import check_target, reading
 from segpoint_training.provenance import git_commit
 
 
@@ -36,9 +38,25 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     if "items" in record:
         lines = ",\n".join(json.dumps(without_nan(item), ensure_ascii=False) for item in record["items"])
         text = f'{text[:-2]},\n "items": [\n{lines}\n ]\n}}'
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """A result as text, its folder made first. Raises SegPointError where it cannot be written.
+
+    A file is there whole or as it was, whatever breaks off. What cannot be renamed over is written as it is: a device,
+    or a file in a folder where none may be made.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        path = path.resolve()
+        if path.exists() and not (path.is_file() and os.access(path.parent, os.W_OK)):
+            path.write_text(text, encoding="utf-8")
+            return
+        with tempfile.TemporaryDirectory(prefix=".segpoint-", dir=path.parent) as passing:
+            whole = Path(passing, path.name)
+            whole.write_text(text, encoding="utf-8")
+            os.replace(whole, path)
     except OSError as error:
         raise SegPointError(
             f"{path} cannot be written ({error.strerror or error}): make room or write elsewhere"
@@ -52,6 +70,16 @@ def read_record(path: Path) -> dict[str, Any]:
         if not (isinstance(record, dict) and {"bundle_sha256", "data"} <= record.keys()):
             raise ValueError("it names no bundle and no data")
     return record
+
+
+def check_record(path: Path) -> None:
+    """Raise SegPointError unless a result can be written there, over nothing but an earlier one."""
+    check_target(path, makes_folder=True)
+    if path.is_file() and path.stat().st_size:
+        try:
+            read_record(path)
+        except SegPointError as error:
+            raise SegPointError(f"{path} is no result of `segpoint evaluate` and stays: write elsewhere") from error
 
 
 def describe(record: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -35,6 +35,8 @@ from segpoint_training.stamp import check_manifest, difference, make_stamp, writ
 SPLITS = ("train", "test")
 PER_SHARD = 50
 _ARRAYS = ("xyz", "rgb", "focus", "instance", "count", "voxel_m")
+
+Fact = TypeVar("Fact", SceneObject, Instruction)
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,8 @@ def _clouds(arrays: dict[str, np.ndarray], scenes: Sequence[dict[str, Any]]) -> 
             **{name: arrays[name][i] for name in ("xyz", "rgb", "focus", "instance")},
             count=int(arrays["count"][i]),
             voxel_m=float(arrays["voxel_m"][i]),
-            objects=tuple(SceneObject(**_compact(values)) for values in said["objects"]),
-            instructions=tuple(Instruction(**_compact(values)) for values in said["instructions"]),
+            objects=read_facts(SceneObject, said["objects"]),
+            instructions=read_facts(Instruction, said["instructions"]),
             scale=intern(said["scale"]),
             frame=intern(said["frame"]),
             sensor=intern(said["sensor"]),
@@ -216,9 +218,12 @@ def _clouds(arrays: dict[str, np.ndarray], scenes: Sequence[dict[str, Any]]) -> 
         )
 
 
-def _compact(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists as tuples, and each word once in memory however often thousands of scenes say it."""
-    return {
-        name: tuple(value) if isinstance(value, list) else intern(value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+def read_facts(kind: type[Fact], rows: Sequence[dict[str, Any]]) -> tuple[Fact, ...]:
+    """Objects or instructions from JSON: its lists as tuples, and each word once in memory however often it is said."""
+    return tuple(kind(**{name: _shared(value) for name, value in row.items()}) for row in rows)
+
+
+def _shared(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_shared, value))
+    return intern(value) if isinstance(value, str) else value

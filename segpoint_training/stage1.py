@@ -22,17 +22,22 @@ from segpoint.network.language import PointLanguageModel, point_projection
 from segpoint.network.place import Places
 from segpoint.network.reader import last_state
 from segpoint.network.segpoint import SegPoint
-from segpoint.prompts import instruction_question
+from segpoint_training.backbones import backbone_digest
 from segpoint_training.batches import Batch, Batches
+from segpoint_training.checkpoints import Stateful
 from segpoint_training.config import StageConfig, TrainConfig
+from segpoint_training.fit import Stage, Watch, fit
+from segpoint_training.looks import draw_predictions
 from segpoint_training.losses import bce_loss, centre_loss, dice_loss, instance_loss, object_loss, word_loss
-from segpoint_training.pointing import pointing_texts
-from segpoint_training.questions import QuestionStates, question_of, semantic_texts, word_embeddings
+from segpoint_training.questions import QuestionStates, question_texts, word_embeddings
 from segpoint_training.scenes.categories import TRAINED
 from segpoint_training.shards import LabelledCloud
-from segpoint_training.train import Stage, Watch, fit
+from segpoint_training.sources import Source
+from segpoint_training.uni3d import begin_encoder
 from segpoint_training.validation import validate
 from segpoint_training.warm_start import fill
+
+VALIDATED = 8  # held-out clouds that are drawn
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,14 @@ class MaskTrainer(nn.Module):
         self.states, self.words = states, words
         self.network = SegPoint(config, states.width)
         self.project = point_projection(config.encoder.width, states.width, words.category_table)
-        # Heads of the auxiliary losses on f_P; not shipped.
-        self.embed = nn.Linear(config.gfp.width, 16)
-        self.name = nn.Linear(config.gfp.width, states.width)
-        self.shift = nn.Linear(config.gfp.width, 3)
+        # Of the auxiliary losses on f_P; not shipped.
+        self.heads = nn.ModuleDict(
+            {
+                "embed": nn.Linear(config.gfp.width, 16),
+                "name": nn.Linear(config.gfp.width, states.width),
+                "shift": nn.Linear(config.gfp.width, 3),
+            }
+        )
 
     def forward(self, batch: Batch, stage: StageConfig) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch and its parts."""
@@ -68,13 +77,20 @@ class MaskTrainer(nn.Module):
         features = self.network.propagate(tokens, None, batch.inputs, batch.rows)
         states, mask = self.states.many(batch.questions)
         logits, presence = self.network.read(features, self.stand_in(states, mask), states, mask, batch.places)
-        parts = mask_losses(logits, batch.targets, batch.is_target, batch.instance)
-        parts |= presence_loss(presence, batch.has_target)
-        parts["instances"] = instance_loss(self.embed(features.dense), batch.instance, batch.is_target.shape[-1])
-        parts["words"] = self._word_loss(self.project(tokens.f5), batch, batch.at_token)
-        parts["names"] = self._word_loss(self.name(features.dense), batch, batch.instance)
-        parts["centres"] = centre_loss(self.shift(features.dense), features.points, batch.centre, batch.instance)
-        return weighted(parts, stage), {name: float(value.detach()) for name, value in parts.items()}
+        looks = {name: head(features.dense) for name, head in self.heads.items()} | {"token": self.project(tokens.f5)}
+        # Cloud by cloud: what a cloud teaches does not depend on the others in its batch.
+        clouds = []
+        for b in range(len(batch.questions)):
+            one, this = batch.scene(b), slice(b, b + 1)
+            parts = mask_losses(logits[this], one.targets, one.is_target, one.instance)
+            parts |= presence_loss(None if presence is None else presence[this], one.has_target)
+            parts["instances"] = instance_loss(looks["embed"][this], one.instance, one.is_target.shape[-1])
+            parts["words"] = self._word_loss(looks["token"][this], one, one.at_token)
+            parts["names"] = self._word_loss(looks["name"][this], one, one.instance)
+            parts["centres"] = centre_loss(looks["shift"][this], features.points[this], one.centre, one.instance)
+            clouds.append(parts)
+        means = {name: torch.stack([parts[name] for parts in clouds]).mean() for name in clouds[0]}
+        return weighted(means, stage), {name: float(value.detach()) for name, value in means.items()}
 
     def _word_loss(self, looks: Tensor, batch: Batch, instance: Tensor) -> Tensor:
         """looks (B, M, H) of points on ``instance`` (B, M) should be like the words for it and for its colour."""
@@ -95,14 +111,15 @@ class MaskTrainer(nn.Module):
 
 
 def mask_losses(logits: Tensor, targets: Tensor, is_target: Tensor, instance: Tensor) -> dict[str, Tensor]:
-    """BCE of every mask, DICE of those with a target, and one decision an object.
+    """BCE of every mask, DICE of those with a target (0 where none has one), and one decision an object.
 
     logits, targets: (B, Q, R).   is_target: (B, Q, I) bool.   instance: (B, R).
     """
     has_target = is_target.any(dim=2)
+    dice = dice_loss(logits[has_target], targets[has_target]) if has_target.any() else logits.sum() * 0.0
     return {
         "bce": bce_loss(logits, targets),
-        "dice": dice_loss(logits[has_target], targets[has_target]),
+        "dice": dice,
         "objects": object_loss(logits, is_target, instance),
     }
 
@@ -120,58 +137,72 @@ def weighted(parts: dict[str, Tensor], stage: StageConfig) -> Tensor:
 
 
 def run_stage1(
-    config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], watch: Watch
+    config: TrainConfig, run: Path, train: Sequence[Source], held_out: list[LabelledCloud], watch: Watch
 ) -> bool:
     """Embed the questions, then fit (see there); the checkpoint stays in ``run/stage1``."""
-    with watch.replicas.in_turn():  # the questions are embedded once
-        trainer = build_trainer(config, run, train, held_out).to(watch.device)
+    assert config.stage1 is not None
+    with watch.accelerator.main_process_first():  # the questions are embedded once
+        trainer = build_trainer(config, run, train, held_out)
     trainer.states.device = watch.device
+    modules: dict[str, Stateful] = {
+        "network": trainer.network,
+        "language.project": trainer.project,
+        "heads": trainer.heads,
+    }
     if watch.start:
-        start = {name: value for name, value in watch.start.items() if name.startswith("trainer.")}
-        watch.log(start=dataclasses.asdict(fill({"trainer": trainer}, start)))
+        watch.log(start=dataclasses.asdict(fill(modules, watch.start)))
     stage = config.stage1
     words = (trainer.words.categories, trainer.words.colours)
-    batches = Batches.of_stage(train, config.model, stage, words, config.seed, watch.replicas)
-
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        with torch.autocast(watch.device.type, torch.bfloat16):
-            return trainer(batch, stage)
-
-    def look() -> dict[str, float]:
-        return validate(config.model, held_out, trainer.answer, watch.device)
-
+    batches = Batches.of_stage(train, config.model, stage, words, config.seed, watch.accelerator.num_processes)
     gates = [p for name, p in trainer.named_parameters() if name.endswith(".gate")]
     others = [p for name, p in trainer.named_parameters() if not name.endswith(".gate")]
     groups = [
         {"name": "weights", "params": others, "lr": stage.rate},
         {"name": "gates", "params": gates, "lr": stage.gate_rate},
     ]
-    return fit(Stage("stage1", stage, {"trainer": trainer}, groups, loss, look), batches, watch)
+    seen = held_out[:VALIDATED]
+    return fit(
+        Stage(
+            "stage1",
+            stage,
+            trainer,
+            modules,
+            groups,
+            lambda: validate(config.model, held_out, trainer.answer, watch.device),
+            lambda path: draw_predictions(path, config.model, seen, trainer.answer, watch.device),
+            config.seed,
+        ),
+        batches,
+        watch,
+    )
 
 
 def build_trainer(
-    config: TrainConfig, run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud]
+    config: TrainConfig, run: Path, train: Sequence[Source], held_out: list[LabelledCloud]
 ) -> MaskTrainer:
     """The stage's modules; the LLM is loaded for the embeddings alone and let go."""
     from segpoint.network.language import load_language
 
-    language = load_language(config.model, "bfloat16")  # half the time, cosine 0.9994 to float32
-    states = question_states(run, train, held_out, language)
-    return MaskTrainer(config.model, states, candidate_words(train, language))
+    language = load_language(config.model, "bfloat16", training=True)  # half the time, cosine 0.9994 to float32
+    states = question_states(run, train, held_out, language, config.model.language.backbone)
+    trainer = MaskTrainer(config.model, states, candidate_words(train, language))
+    if config.uni3d:
+        begin_encoder(trainer.network, Path(config.uni3d))
+    return trainer
 
 
-def candidate_words(train: Sequence[LabelledCloud], language: PointLanguageModel) -> Words:
+def candidate_words(train: Sequence[Source], language: PointLanguageModel) -> Words:
     """The trained categories and those of ``train``, and its colours, sorted."""
-    categories = sorted({o.category for item in train for o in item.objects} | set(TRAINED))
-    colours = sorted({o.colour for item in train for o in item.objects} - {""})
+    objects = [thing for source in train for cloud in source.clouds for thing in cloud.objects]
+    categories = sorted({thing.category for thing in objects} - {""} | set(TRAINED))
+    colours = sorted({thing.colour for thing in objects} - {""})
     return Words(categories, colours, word_embeddings(categories, language), word_embeddings(colours, language))
 
 
 def question_states(
-    run: Path, train: list[LabelledCloud], held_out: list[LabelledCloud], language: PointLanguageModel
+    run: Path, train: Sequence[Source], held_out: list[LabelledCloud], language: PointLanguageModel, backbone: str
 ) -> QuestionStates:
-    """The frozen LLM's states of every question that the run may ask, from ``run/questions`` where they are there."""
-    categories = sorted({o.category for item in (*train, *held_out) for o in item.objects} | set(TRAINED))
-    questions = [question_of(i) for item in (*train, *held_out) for i in item.instructions]
-    questions += [*semantic_texts(categories), *map(instruction_question, pointing_texts("train", categories))]
-    return QuestionStates.build(questions, language, run / "questions")
+    """The frozen LLM's states of every question that the run may ask, from ``run/questions`` where those of this
+    ``backbone`` are there. language: that backbone, loaded."""
+    folder = run / "questions" / backbone_digest(backbone)
+    return QuestionStates.build(question_texts(train, held_out), language, folder)

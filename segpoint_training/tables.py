@@ -10,6 +10,7 @@ from rich.table import Table
 
 from segpoint_training.answers import Evaluation, colour_loss
 from segpoint_training.baselines import REFERENCES
+from segpoint_training.markdown import clipped
 from segpoint_training.metrics import FEWEST_CLOUDS, summary
 from segpoint_training.records import describe, percent
 from segpoint_training.semantic import SemanticResult
@@ -20,7 +21,8 @@ _TITLES = {"words": "instructions", "click": "one click each, no words", "no col
 def print_tables(evaluation: Evaluation, record: dict[str, Any]) -> None:
     """For each task: ours per kind beside the references' mIoU, everyone's overall figures, what became of them."""
     console = Console(width=110)
-    console.print(f"{escape(describe(record))}: {record['clouds']} clouds, in percent", highlight=False)
+    incomplete = f", INCOMPLETE: {len(evaluation.unread)} could not be read" if evaluation.unread else ""
+    console.print(f"{escape(describe(record))}: {record['clouds']} clouds{incomplete}, in percent", highlight=False)
     for task in evaluation.tasks:
         _print_task(console, task, evaluation.only(task=task))
     if "no colour" in evaluation.tasks:
@@ -45,7 +47,7 @@ def _print_task(console: Console, task: str, evaluation: Evaluation) -> None:
         if kind == "with target":
             by_kind.add_section()
         figures = [row.miou, row.acc25, row.acc50, *(others[name][kind].miou for name in REFERENCES)]
-        by_kind.add_row(escape(kind), str(row.count), *map(percent, figures))
+        by_kind.add_row(escape(clipped(kind)), str(row.count), *map(percent, figures))
     sensors = dict.fromkeys(item["sensor"] for item in evaluation.items)
     if len(sensors) > 1:
         by_kind.add_section()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segpoint_training.answers import evaluate
+from segpoint_training.answers import check_complete, evaluate
 from segpoint_training.labelled import (
     LabelledSet,
     folder_set,
@@ -103,6 +103,7 @@ def run_parts(
             print_semantic(result, record)
         else:
             evaluation = evaluate(segmenter, data, worst if part in _DRAWN else None)
+            check_complete(evaluation.unread, len(data))
             record = {**made, **data.description, **evaluation.to_dict()}
             print_tables(evaluation, record)
             if part == "real":

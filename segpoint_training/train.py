@@ -1,265 +1,250 @@
-"""``segpoint train``: from generated scenes to a bundle, in two stages, resumable at any moment.
+"""``segpoint train``: from generated scenes and data sets to weights, in two stages, resumable at any moment.
 
-    segpoint train config/training/segpoint_default.yaml --run runs/default --bundle runs/default/bundle
+    segpoint train config/training/segpoint_tabletop.yaml --run runs/tabletop --bundle runs/tabletop/bundle
+    accelerate launch --config_file config/training/accelerate/ddp.yaml -m segpoint_training.train CONFIG --run RUN
 
-The run's folder holds shards, question embeddings, a checkpoint per stage, ``log.jsonl`` and the config used. The same
-command again goes on where it stopped. Shards that `segpoint generate --shards` wrote are taken from ``RUN/shards``.
+The run's folder holds prepared clouds, question embeddings, a checkpoint for each stage, ``log.jsonl``, TensorBoard's
+``board`` and the config used. The same command again goes on where it stopped. Shards that `segpoint generate --shards`
+wrote are taken from ``RUN/shards``. Exit codes: 0 the run is done, or was stopped as asked (--minutes, Ctrl-C, SIGTERM)
+after a checkpoint; any other: it cannot go on, for a reason that is told.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
+import dataclasses
 import json
 import math
 import os
-import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch  # noqa: E402
+from accelerate import Accelerator  # noqa: E402
+from filelock import FileLock, Timeout  # noqa: E402
 from torch import Tensor  # noqa: E402
-from torch.utils.data import DataLoader  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from segpoint.errors import SegPointError  # noqa: E402
 from segpoint.files import check_folder  # noqa: E402
-from segpoint_training.batches import Batch, Batches  # noqa: E402
-from segpoint_training.checkpoints import Ema, Stateful, flat_state, load_checkpoint, load_flat, save_checkpoint  # noqa: E402
-from segpoint_training.config import StageConfig, TrainConfig  # noqa: E402
-from segpoint_training.parallel import available_cores  # noqa: E402
-from segpoint_training.provenance import git_commit  # noqa: E402
-from segpoint_training.questions import keep_frequent  # noqa: E402
-from segpoint_training.replicas import Replicas, join  # noqa: E402
-from segpoint_training.shards import SPLITS, LabelledCloud, read_shards, write_shards  # noqa: E402
+from segpoint_training.checkpoints import steps_done  # noqa: E402
+from segpoint_training.config import DatasetConfig, TrainConfig  # noqa: E402
+from segpoint_training.fit import Watch, keep_memory  # noqa: E402
+from segpoint_training.needs import missing  # noqa: E402
+from segpoint_training.processes import check_sharing, start_processes  # noqa: E402
+from segpoint_training.sources import load_sources  # noqa: E402
+from segpoint_training.stamp import difference  # noqa: E402
 from segpoint_training.warm_start import initial_state  # noqa: E402
-
-_MOST_LOADERS = 16  # processes that make batches ready; a GPU waits for fewer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="segpoint train", description=__doc__.split("\n")[0])
-    parser.add_argument("config", help="a YAML file as in config/training/")
-    parser.add_argument("--run", required=True, metavar="FOLDER", help="where data, checkpoints and the log go")
-    parser.add_argument("--bundle", metavar="FOLDER", help="write the finished bundle here")
-    parser.add_argument("--only", choices=("data", "stage1", "stage2"), help="do just this part")
-    parser.add_argument("--minutes", type=float, help="stop after this long in a stage; the same command goes on")
-    parser.add_argument("--validate-every", type=int, default=250, metavar="STEPS")
-    parser.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda", one of them as in "cuda:1"')
-    parser.add_argument(
-        "--from", dest="start", metavar="FOLDER", help="begin stage 1 with the weights of this run or bundle that fit"
-    )
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     _check(args)
-    config = TrainConfig.load(args.config)
-    device = _device(args.device)
+    config = with_folders(with_folders(TrainConfig.load(args.config), "root", args.root), "scans", args.scans)
+    lacking = missing(config, args.start)
+    if args.dry_run:
+        from segpoint_training.plan import plan, print_missing, print_plan
+
+        try:
+            print_plan(plan(config, args.processes, args.strategy, args.device))
+        finally:  # also of what cannot be planned
+            print_missing(lacking)
+        return 0
+    if lacking:
+        raise SegPointError("; ".join(lacking))
     start = initial_state(args.start) if args.start else None
+    accelerator = start_processes(args.device)
+    check_sharing(config, accelerator, args.only)
     run = Path(args.run)
     run.mkdir(parents=True, exist_ok=True)
+    with _claimed(run, accelerator.is_main_process):
+        _check_begun(config, run, args.only)
+        return _train(config, run, args, start, accelerator)
+
+
+def _train(
+    config: TrainConfig, run: Path, args: argparse.Namespace, start: dict[str, Tensor] | None, accelerator: Accelerator
+) -> int:
+    """What the command asks for, in the run's folder; the exit code."""
     torch.manual_seed(config.seed)
     keep_memory()
-    replicas = join()
-    with replicas.in_turn():
-        train, held_out = _data(config, run)
-        config.save(run / "config.yaml")  # now that the shards there are known to be of this config
+    with accelerator.main_process_first():
+        train, held_out = load_sources(config, run)
+        if accelerator.is_main_process:
+            config.save(run / "config.yaml")  # now that the clouds there are known to be of this config
     if args.only == "data":
         return 0
-    watch = Watch(run, args.minutes, args.validate_every, device, start, replicas)
-    if args.only in (None, "stage1"):
+    watch = Watch(run, accelerator, args.minutes, args.validate_every, args.log_every, args.save_every, start)
+    watch.log(command=_command(args, accelerator.num_processes))
+    if args.only in (None, "stage1") and config.stage1 is not None:
         from segpoint_training.stage1 import run_stage1
 
         if not run_stage1(config, run, train, held_out, watch):
-            return _stopped()
+            return _stopped(config, run, accelerator)
     if args.only in (None, "stage2"):
         from segpoint_training.stage2 import run_stage2
 
         if not run_stage2(config, run, train, held_out, watch):
-            return _stopped()
-    if args.bundle:
+            return _stopped(config, run, accelerator)
+    if args.bundle and accelerator.is_main_process:
         from segpoint_training.release import write_bundle
 
         write_bundle(config, run, Path(args.bundle))
     return 0
 
 
-def _stopped() -> int:
-    tqdm.write("stopped; the same command goes on from here")
-    return 1
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="segpoint train", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("config", help="a YAML file as in config/training/")
+    add("--run", metavar="FOLDER", help="where data, checkpoints and the log go")
+    add("--bundle", metavar="FOLDER", help="write the finished bundle here (or later, with `segpoint bundle`)")
+    add("--root", metavar="NAME=FOLDER", action="append", default=[],
+        help="where the data set NAME lies, instead of what the config says; may be repeated")  # fmt: skip
+    add("--scans", metavar="NAME=FOLDER", action="append", default=[],
+        help="where the scans lie that NAME's sentences speak about; may be repeated")  # fmt: skip
+    add("--from", dest="start", metavar="FOLDER", help="begin with the weights of this run or bundle that fit")
+    add("--only", choices=("data", "stage1", "stage2"), help="do just this part")
+    add("--minutes", type=float, help="stop when a stage has been trained this long; the same command goes on")
+    add("--validate-every", type=int, default=250, metavar="STEPS", help="default: 250")
+    add("--log-every", type=int, default=50, metavar="STEPS", help="default: 50")
+    add("--save-every", type=float, default=3.0, metavar="MINUTES",
+        help="a checkpoint so often (default: 3; 0: every step)")  # fmt: skip
+    add("--device", default="auto", help="auto (default), cpu or cuda")
+    planned = parser.add_argument_group("plan")
+    planned.add_argument("--dry-run", action="store_true",
+        help="print parameters, memory, steps, epochs and what is missing, and do nothing")  # fmt: skip
+    planned.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="GPUs that it is planned for (default: 1)"
+    )
+    planned.add_argument(
+        "--strategy", choices=("ddp", "fsdp", "zero2"), default="ddp", help="how they share the weights"
+    )
+    return parser
 
 
 def _check(args: argparse.Namespace) -> None:
     """Raise SegPointError for what would only come to light after hours."""
-    if args.minutes is not None and not args.minutes > 0:
-        raise SegPointError(f"--minutes must be more than 0, got {args.minutes}")
-    if args.validate_every < 1:
-        raise SegPointError(f"--validate-every must be at least 1, got {args.validate_every}")
+    if not args.run and not args.dry_run:
+        raise SegPointError("--run FOLDER is needed: where data, checkpoints and the log go")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise SegPointError(f"--minutes must be a number above 0, got {args.minutes}")
+    if not 0 <= args.save_every < math.inf:
+        raise SegPointError(f"--save-every must be a number from 0 (every step) up, got {args.save_every}")
+    for name in ("validate_every", "log_every", "processes"):
+        if getattr(args, name) < 1:
+            raise SegPointError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
     if args.bundle and args.only in ("data", "stage1"):
         raise SegPointError(f"--bundle is written after stage 2: leave it out with --only {args.only}")
+    if args.run:
+        check_folder(args.run)
     if args.bundle:
-        check_folder(args.bundle)
-    check_folder(args.run)
+        from segpoint_training.release import check_bundle_folder
+
+        check_bundle_folder(Path(args.bundle))
 
 
-def _data(config: TrainConfig, run: Path) -> tuple[list[LabelledCloud], list[LabelledCloud]]:
-    train, held_out = (
-        read_shards(write_shards(run / "shards", split, config.data, config.model.cloud)) for split in SPLITS
-    )
-    return keep_frequent(train, config.data.sentences), held_out
-
-
-def _device(name: str) -> torch.device:
+@contextmanager
+def _claimed(run: Path, first: bool) -> Iterator[None]:
+    """The run's folder for this training alone; its ``first`` process holds it."""
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
-        raise SegPointError(f"--device {name}: {str(error).splitlines()[0]}") from error
-    return device
+        with FileLock(run / ".lock", timeout=0) if first else nullcontext():
+            yield
+    except Timeout as error:
+        raise SegPointError(f"another training writes to {run}: wait for it, or take another --run") from error
 
 
-@dataclass
-class Watch:
-    """What a stage reports to and is stopped by, where it runs, and what it begins with.
-
-    start: stage 1's weights by name (`warm_start.fill` takes them), None for fresh ones.   replicas: the processes that
-    train together.
-    """
-
-    run: Path
-    minutes: float | None
-    validate_every: int
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    start: dict[str, Tensor] | None = None
-    replicas: Replicas = field(default_factory=Replicas)
-
-    def log(self, **facts: object) -> None:
-        if not self.replicas.first:
-            return
-        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **facts}
-        with (self.run / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        tqdm.write(json.dumps(line))
-
-
-@dataclass
-class Stage:
-    """One stage as the loop needs it: what is trained, its loss, and how it is looked at.
-
-    modules: saved and averaged by name, on the watch's device.   groups: parameter lists with their learning rates.
-    loss: a batch on that device → loss and its parts.   validate: with the averaged weights in place → figures.
-    """
-
-    name: str
-    config: StageConfig
-    modules: dict[str, Stateful]
-    groups: list[dict]
-    loss: Callable[[Batch], tuple[Tensor, dict[str, float]]]
-    validate: Callable[[], dict[str, float]]
-
-
-def fit(stage: Stage, batches: Batches, watch: Watch) -> bool:
-    """Train a stage to its end, to ``watch.minutes``, or to a SIGTERM; then save. Resumes from its checkpoint. Whether
-    the end was reached."""
-    config, folder, replicas = stage.config, watch.run / stage.name, watch.replicas
-    optimizer = torch.optim.AdamW(stage.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
-    ema = Ema(flat_state(stage.modules), config.ema)
-    step = 0
-    if (folder / "state.safetensors").exists():
-        step = load_checkpoint(folder, stage.modules, ema, optimizer)["step"]
-    watch.log(stage=stage.name, commit=git_commit(), begins=step, scenes=config.scenes)
-    peaks = [group["lr"] for group in stage.groups]
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
-    end = time.monotonic() + 60 * watch.minutes if watch.minutes else math.inf
-    saved = time.monotonic()
-    trained = [p for g in stage.groups for p in g["params"]]
-    progress = tqdm(
-        initial=step, total=config.steps, desc=stage.name, unit="step", mininterval=5, disable=not replicas.first
-    )
-    for number, batch in _numbered(batches, step, config.steps, watch):
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * schedule(number, config)
-        loss, parts = stage.loss(batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        late = replicas.average(trained, time.monotonic() > end or bool(stopping))
-        torch.nn.utils.clip_grad_norm_(trained, config.clip)
-        optimizer.step()
-        ema.update(flat_state(stage.modules))
-        step = number + 1
-        progress.update()
-        progress.set_postfix({name: f"{value:.3f}" for name, value in parts.items()}, refresh=False)
-        if not math.isfinite(float(loss.detach())):
+def _check_begun(config: TrainConfig, run: Path, only: str | None) -> None:
+    """Raise SegPointError where ``run`` was begun with another config, whose weights would go on under this one."""
+    done = {stage: steps_done(run / stage) for stage in ("stage1", "stage2")}
+    if (run / "config.yaml").is_file() and any(done.values()):
+        apart = difference(_decisive(TrainConfig.load(run / "config.yaml")), _decisive(config))
+        if apart:
             raise SegPointError(
-                f"{stage.name} diverged at step {step}: {parts}; lower the rate or resume from {folder}"
+                f"{run} was begun with another config ({apart}): go back to that, or take another --run"
             )
-        if step % 50 == 0:
-            watch.log(stage=stage.name, step=step, **{name: round(value, 4) for name, value in parts.items()})
-        if step % watch.validate_every == 0 and replicas.first:
-            watch.log(stage=stage.name, step=step, validation=_averaged(stage, ema))
-        if replicas.first and (late or time.monotonic() - saved > 180):
-            save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
-            saved = time.monotonic()
-        if late:
-            break
-    progress.close()
-    if replicas.first:
-        save_checkpoint(folder, stage.modules, ema, optimizer, {"step": step, "of": config.steps})
-        watch.log(stage=stage.name, step=step, done=step >= config.steps, validation=_averaged(stage, ema))
-    replicas.wait()
-    return step >= config.steps
+    for stage in done:
+        if (run / stage).exists() and not (run / stage).is_dir():
+            raise SegPointError(f"{run / stage} is a file, and a folder is to be there: move it away")
+    stage1 = config.stage1
+    if only == "stage1" and stage1 is None:
+        raise SegPointError("the config has no stage 1: leave out --only stage1")
+    if stage1 is not None and done["stage1"] < stage1.steps:
+        if done["stage2"]:
+            raise SegPointError(
+                f"stage 2 was begun from stage 1 at step {done['stage1']}: delete {run / 'stage2'} first"
+            )
+        if only == "stage2":
+            raise SegPointError(
+                f"stage 1 has done {done['stage1']} of {stage1.steps} steps: let it get to its end first"
+            )
 
 
-def schedule(step: int, config: StageConfig) -> float:
-    """Share of the peak learning rate: linear warm-up, then a cosine to a hundredth."""
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    along = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, along)))
+def _decisive(config: TrainConfig) -> dict[str, Any]:
+    """What of a config may not change while its run goes on: all but how long it is, and where its data lie."""
+    values = json.loads(json.dumps(config.to_dict()))
+    for name in ("stage1", "stage2"):
+        (values[name] or {}).pop("steps", None)
+    for name in ("train_scenes", "validation_scenes", "sentences", "workers"):
+        (values["data"] or {}).pop(name, None)
+    values.pop("validation")
+    values["datasets"] = {f"{one['name']}-{one['split']}": one["weight"] for one in values["datasets"]}
+    return values
 
 
-def _averaged(stage: Stage, ema: Ema) -> dict[str, float]:
-    """The stage's figures with the averaged weights; the weights in training are put back afterwards."""
-    own = {name: value.clone() for name, value in flat_state(stage.modules).items()}
-    load_flat(stage.modules, ema.state)
-    for module in stage.modules.values():
-        module.train(False)
-    try:
-        return stage.validate()
-    finally:
-        load_flat(stage.modules, own)
-        for module in stage.modules.values():
-            module.train()
+def with_folders(config: TrainConfig, kind: str, given: Sequence[str]) -> TrainConfig:
+    """The config with other folders for its data sets. kind: "root" or "scans".   given: ``NAME=FOLDER``."""
+    known = {one.name for one in (*config.datasets, *config.validation)}
+    folders: dict[str, dict[str, Any]] = {}
+    for word in given:
+        name, equals, folder = word.partition("=")
+        if not equals or not folder:
+            raise SegPointError(f"--{kind} takes NAME=FOLDER, got {word!r:.80}")
+        if name not in known:
+            raise SegPointError(f"--{kind} {word}: the config has no data set {name!r}, but {sorted(known) or 'none'}")
+        folders[name] = {kind: folder}
+
+    def placed(sets: tuple[DatasetConfig, ...]) -> tuple[DatasetConfig, ...]:
+        return tuple(dataclasses.replace(one, **folders.get(one.name, {})) for one in sets)
+
+    return dataclasses.replace(config, datasets=placed(config.datasets), validation=placed(config.validation))
 
 
-def _numbered(batches: Batches, first: int, last: int, watch: Watch) -> Iterator[tuple[int, Batch]]:
-    """This process's share of the batches ``first … last − 1``, with the numbers of their steps, made ready by loader
-    processes: one beside a training CPU."""
-    device, replicas = watch.device, watch.replicas
-    order = range(first * replicas.count + replicas.rank, last * replicas.count, replicas.count)
-    loaders, ahead = (1, 4) if device.type == "cpu" else (max(1, min(_MOST_LOADERS, available_cores() - 1)), 2)
-    loader = DataLoader(
-        batches, batch_size=None, sampler=order, num_workers=loaders, prefetch_factor=ahead, worker_init_fn=_quiet
-    )
-    for number, batch in zip(range(first, last), loader, strict=True):
-        yield number, batch.to(device)
+def _command(args: argparse.Namespace, processes: int) -> str:
+    """What goes on with this run, to its end."""
+    words = [args.config, "--run", args.run]
+    for option, given in (
+        ("--root", args.root),
+        ("--scans", args.scans),
+        ("--from", [args.start] if args.start else []),
+    ):
+        words += [word for one in given for word in (option, one)]
+    if args.device != "auto":
+        words += ["--device", args.device]
+    program = "segpoint train" if processes == 1 else "accelerate launch … -m segpoint_training.train"
+    return f"{program} {shlex.join(words)}"
 
 
-def keep_memory() -> None:
-    """glibc gives blocks above 32 MiB back at once and page-faults on the next; keeping them is a third of a step."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-
-
-def _quiet(worker: int) -> None:
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _stopped(config: TrainConfig, run: Path, accelerator: Accelerator) -> int:
+    """Tell how far a run has come that was stopped as asked; the exit code."""
+    if accelerator.is_main_process:
+        stages = {"stage 1": ("stage1", config.stage1), "stage 2": ("stage2", config.stage2)}
+        done = [
+            f"{told} has done {steps_done(run / name):,} of {stage.steps:,} steps"
+            for told, (name, stage) in stages.items()
+            if stage is not None
+        ]
+        tqdm.write(f"stopped: {', '.join(done)}; the same command goes on from there")
+    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except SegPointError as error:
+        raise SystemExit(f"segpoint train: {error}") from error

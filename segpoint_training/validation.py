@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from segpoint.config import BundleConfig
 from segpoint.network.inputs import PointInputs, collate
 from segpoint.network.place import Places
 from segpoint.prompts import THIS
-from segpoint_training.batches import target_table
 from segpoint_training.metrics import Sample, iou, summary
 from segpoint_training.pointing import SEEN, middle_click, stack_places
 from segpoint_training.questions import question_of
@@ -24,7 +22,6 @@ Answerer = Callable[[PointInputs, list[str], Places | None], tuple[Tensor, Tenso
 POINTED = 4  # objects of a cloud that are clicked on
 
 
-@torch.no_grad()
 def validate(
     config: BundleConfig, clouds: Sequence[LabelledCloud], answer: Answerer, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
@@ -36,26 +33,44 @@ def validate(
     samples: list[Sample] = []
     ungated: list[Sample] = []
     for item in clouds:
-        inputs = collate([item.cloud], config)
-        asked = [*item.instructions, *_clicks(item)]
-        places = _places(item, asked, inputs, config)
-        logits, presence = answer(
-            inputs.to(device), [question_of(i) for i in asked], places.to(device) if places else None
-        )
-        masks = (logits[:, : item.cloud.count] > 0).cpu().numpy()
-        truth = truths(replace(item, instructions=tuple(asked)))
+        if not (asked := questions_of(item)):
+            continue
+        masks, there = ask(config, item, asked, answer, device)
+        truth = truths(item, asked)
         for q, instruction in enumerate(asked):
-            there = presence is None or bool(presence[q] > 0)
             has_target = bool(instruction.targets)
             ungated.append(Sample(instruction.kind, has_target, (iou(masks[q], truth[q]),)))
-            samples.append(Sample(instruction.kind, has_target, (iou(masks[q] & there, truth[q]),)))
+            samples.append(Sample(instruction.kind, has_target, (iou(masks[q] & there[q], truth[q]),)))
     result = {name: round(100 * m.miou, 1) for name, m in summary(samples).items()}
     result["ungated"] = round(100 * summary(ungated)["with target"].miou, 1)
     return {name: value for name, value in result.items() if not np.isnan(value)}
 
 
+def questions_of(item: LabelledCloud) -> list[Instruction]:
+    """What a cloud is asked: its own instructions but those for several masks at once, and clicks on its objects."""
+    return [*(i for i in item.instructions if i.task != "all"), *_clicks(item)]
+
+
+@torch.no_grad()
+def ask(
+    config: BundleConfig,
+    item: LabelledCloud,
+    asked: Sequence[Instruction],
+    answer: Answerer,
+    device: torch.device | str = "cpu",
+) -> tuple[np.ndarray, np.ndarray]:
+    """(Q, count) bool, the voxels whose score is above 0.5, and (Q,) bool, whether the presence gate lets them pass."""
+    inputs = collate([item.cloud], config)
+    places = _places(item, asked, inputs, config)
+    questions = [question_of(instruction) for instruction in asked]
+    logits, presence = answer(inputs.to(device), questions, places.to(device) if places else None)
+    masks = (logits[:, : item.cloud.count] > 0).cpu().numpy()
+    there = np.ones(len(asked), bool) if presence is None else (presence > 0).cpu().numpy()
+    return masks, there
+
+
 def _clicks(item: LabelledCloud) -> list[Instruction]:
-    seen = np.bincount(item.instance, minlength=256)
+    seen = np.bincount(item.instance, minlength=1 + max((o.id for o in item.objects), default=0))
     things = [o for o in item.objects if o.id > 1 and seen[o.id] >= SEEN][:POINTED]
     return [Instruction(THIS, "place", (o.id,), o.category, "click") for o in things]
 
@@ -68,8 +83,7 @@ def _places(
     return stack_places([drawn], inputs, config)
 
 
-def truths(item: LabelledCloud) -> np.ndarray:
+def truths(item: LabelledCloud, asked: Sequence[Instruction]) -> np.ndarray:
     """(Q, count) bool: the voxels that each instruction means."""
-    ids = 1 + max(thing.id for thing in item.objects)
-    instance = np.where(item.instance < ids, item.instance, 0)[: item.cloud.count]
-    return target_table(item.instructions, ids)[:, instance]
+    instance = item.instance[: item.count]
+    return np.array([np.isin(instance, i.targets) for i in asked], bool).reshape(len(asked), item.count)

@@ -6,19 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import Tensor
 
+from segpoint.bundle import WEIGHTS, read_weights
 from segpoint.errors import SegPointError
-from segpoint.files import reading
-from segpoint.segmenter import WEIGHTS
-from segpoint_training.checkpoints import Stateful, averaged_state, flat_state, load_flat
-
-_RUN_NAMES = {  # a bundle's names → ours; the first that fits
-    "network.": "trainer.network.",
-    "language.project.": "trainer.project.",
-    "language.": "language.",
-}
+from segpoint_training.checkpoints import STATE, Stateful, averaged_state, flat_state, put
 
 
 @dataclass(frozen=True)
@@ -34,27 +26,24 @@ class Start:
 
 
 def initial_state(path: str | Path) -> dict[str, Tensor]:
-    """Weights to begin with, from the folder of a run, of its stage 1, or of a bundle: stage 1's by their names in its
-    checkpoint ("trainer.network.gem.…"), and where the language model was trained, too, "language.…" without its
-    projection, which stage 1 trains. Averaged ones, float32 or as the bundle narrows them. Raises SegPointError
-    elsewhere."""
+    """Weights to begin with, from the folder of a run, of one of its stages, or of a bundle, by a bundle's names
+    ("network.gem.…", "language.project.…"): averaged ones, float32. Of a run those of its last stage. Raises
+    SegPointError elsewhere."""
+    folder = start_folder(path)
+    if (folder / STATE).is_file():
+        return {name: v for name, v in averaged_state(folder).items() if not name.startswith("heads.")}
+    return read_weights(folder)
+
+
+def start_folder(path: str | Path) -> Path:
+    """Where the weights of `initial_state` lie: a stage or a bundle. Raises SegPointError where there is none."""
     folder = Path(path)
-    for stage1 in (folder / "stage1", folder):
-        if (stage1 / "state.safetensors").is_file():
-            state = averaged_state(stage1)
-            if (stage1.parent / "stage2" / "state.safetensors").is_file():
-                said = averaged_state(stage1.parent / "stage2")
-                state |= {n: v for n, v in said.items() if n.startswith("language.") and ".project." not in n}
-            return state
-    if not (folder / WEIGHTS).is_file():
-        raise SegPointError(f"nothing to start from at {folder}: give the folder of a run with a stage 1, or a bundle")
-    with reading(folder / WEIGHTS, "get or train the bundle again"):
-        weights = load_file(folder / WEIGHTS)
-    state = {}
-    for name, value in weights.items():
-        ours = next(prefix for prefix in _RUN_NAMES if name.startswith(prefix))
-        state[_RUN_NAMES[ours] + name.removeprefix(ours)] = value
-    return state
+    for stage in (folder / "stage2", folder / "stage1", folder):
+        if (stage / STATE).is_file():
+            return stage
+    if (folder / WEIGHTS).is_file():
+        return folder
+    raise SegPointError(f"nothing to start from at {folder}: give the folder of a run with a checkpoint, or a bundle")
 
 
 def fill(modules: Mapping[str, Stateful], state: Mapping[str, Tensor]) -> Start:
@@ -66,7 +55,7 @@ def fill(modules: Mapping[str, Stateful], state: Mapping[str, Tensor]) -> Start:
     fits = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     if not fits:
         raise SegPointError("the weights to start from are of another network: not one tensor fits")
-    load_flat(modules, {**own, **{name: value.to(own[name].dtype) for name, value in fits.items()}})
+    put(modules, fits)
     fresh = [name for name in own if name not in fits]
     reshaped = {_module(name) for name in fresh if name in state}
     return Start(
@@ -77,5 +66,5 @@ def fill(modules: Mapping[str, Stateful], state: Mapping[str, Tensor]) -> Start:
 
 
 def _module(name: str) -> str:
-    """The first four steps of a tensor's name, enough to know its module: "trainer.network.reader.layers"."""
-    return ".".join(name.split(".")[:-1][:4])
+    """The first three steps of a tensor's name, enough to know its module: "network.reader.layers"."""
+    return ".".join(name.split(".")[:-1][:3])

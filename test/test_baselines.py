@@ -7,7 +7,8 @@ import pytest
 
 from segpoint.files import read_points
 from segpoint_training.baselines import REFERENCES, geometric_clusters, nearest_cluster, references
-from segpoint_training.labelled import folder_set, merge_parts
+from segpoint_training.datasets.own import merge_parts
+from segpoint_training.labelled import folder_set
 from segpoint_training.metrics import summary
 from segpoint_training.room_clusters import room_clusters
 from segpoint_training.table_clusters import depth_tolerance, dominant_plane, tabletop_clusters

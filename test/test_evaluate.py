@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -69,7 +70,7 @@ class LeftBoxSegmenter:
     def __init__(self):
         self.calls = []
 
-    def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
+    def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None, task="instruction"):
         self.calls.append((list(instructions), frame, None if rgb is None else rgb.dtype))
         self.places = places
         found = np.nan_to_num(xyz @ np.array([0, np.sqrt(0.5), np.sqrt(0.5)]), nan=9.0) < 0.95
@@ -143,7 +144,7 @@ def test_colour_is_compared_on_the_same_questions(folder):
     class ByColour(LeftBoxSegmenter):
         """Finds the left box; without colour it marks nothing."""
 
-        def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
+        def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None, task="instruction"):
             answers = super().segment_many(xyz, instructions, rgb, frame, places)
             for answer in answers:
                 answer.mask = answer.mask if rgb is not None else np.zeros(len(xyz), dtype=bool)
@@ -166,7 +167,7 @@ class Refusing(LeftBoxSegmenter):
         super().__init__()
         self.refused = set(refused)
 
-    def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None):
+    def segment_many(self, xyz, instructions, rgb=None, frame="optical", places=None, task="instruction"):
         if self.refused & set(instructions):
             raise SegPointError("not today")
         return super().segment_many(xyz, instructions, rgb, frame, places)
@@ -263,7 +264,7 @@ def test_command_writes_tables_json_and_pictures(folder, monkeypatch, capsys):
     assert [item["instruction"] for item in record["items"]][-1] == "the mug"
     assert (folder / "pictures" / "worst.png").stat().st_size > 10_000
     words = (folder / "pictures" / "worst.md").read_text()
-    assert "| 1 | one.pcd | the table | category | box <SEG>. | 0.00 | wrong object |" in words
+    assert "| 1 | one.pcd | the table | category | box \\<SEG>. | 0.00 | wrong object |" in words
 
 
 def test_results_and_pictures_do_not_write_over_each_other_or_anything_else(tmp_path):
@@ -292,7 +293,7 @@ def test_nothing_with_a_target_is_no_number(folder, capsys):
     [
         (None, "no such file"),
         ("{", "not valid JSON"),
-        ("[]", "expected a list"),
+        ("[]", "'instructions' is empty"),
         ('[{"file": "a.pcd", "instruction": "x", "kind": "spatial"}]', "target_labels"),
         ('[{"file": "a.pcd", "instruction": "x", "kind": "spatial", "target_labels": [1]}]', "a.pcd"),
     ],
@@ -316,7 +317,7 @@ def test_rows_are_checked(folder, name, value):
     rows = json.loads((folder / "instructions.json").read_text())
     rows[2][name] = value
     (folder / "instructions.json").write_text(json.dumps(rows))
-    with pytest.raises(SegPointError, match=f"instructions.json, row 3: '?{name}"):
+    with pytest.raises(SegPointError, match=f"instructions.json: row 3: '?{name}"):
         folder_set(folder)
 
 
@@ -402,7 +403,7 @@ def test_rows_say_their_frame_and_place(folder):
     assert place is not None and one.questions[1].place is None
     nearest = np.nanargmin(np.linalg.norm(one.xyz - place.clicks[0], axis=1))
     assert one.questions[0].truth[nearest], "the click is on what is meant"
-    rows[1]["frame"] = "map"
+    rows[0]["frame"], rows[1]["frame"] = "optical", "map"
     (folder / "instructions.json").write_text(json.dumps(rows))
     with pytest.raises(SegPointError, match="different frames"):
         folder_set(folder).load(0)
@@ -415,7 +416,7 @@ def test_rows_say_their_frame_and_place(folder):
         ({"place": "line"}, "'place' must be"),
         ({"place": "click", "target_labels": []}, "'place' must be"),
         ({"target_labels": [20]}, "means object 20"),
-        ({"target_labels": [0]}, "means object 0"),  # it has points, none of them with coordinates
+        ({"target_labels": [0]}, "0, which is no object"),
     ],
 )
 def test_rows_that_cannot_be_meant(folder, change, message):
@@ -424,3 +425,18 @@ def test_rows_that_cannot_be_meant(folder, change, message):
     (folder / "instructions.json").write_text(json.dumps(rows))
     with pytest.raises(SegPointError, match=message):
         folder_set(folder).load(0)
+
+
+def test_a_result_is_written_whole_or_stays_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "r.json"
+    write_record(path, {"data": "x"})
+    before, write = path.read_bytes(), Path.write_text
+
+    def interrupted(self, text, **how):
+        write(self, text[: len(text) // 2], **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_record(path, {"data": "a longer one"})
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["r.json"]

@@ -112,3 +112,16 @@ def test_few_clouds_give_no_interval():
 )  # fmt: skip
 def test_outcome(prediction, truth, expected):
     assert outcome(prediction, truth) == expected and expected in OUTCOMES
+
+
+def test_kinds_that_are_called_like_totals_have_rows_of_their_own():
+    rows = summary(
+        [Sample("all", True, (1.0,)), Sample("zero-target", True, (0.0,)), Sample("zero-target", False, (1.0,))]
+    )
+    assert {name: (row.count, row.miou) for name, row in rows.items()} == {
+        "all (kind)": (1, 1.0),
+        "zero-target (kind)": (1, 0.0),
+        "with target": (2, 0.5),
+        "zero-target": (1, 1.0),
+        "all": (3, pytest.approx(2 / 3)),
+    }

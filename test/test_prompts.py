@@ -26,6 +26,12 @@ def test_all_categories_are_asked_for_in_alphabetical_order():
         assert "bowl, mug, table" in question and "in the alphabetical order of the categories" in question
 
 
+def test_no_categories_are_to_be_found_by_the_model_itself():
+    free = "Can you segment all categories in this point cloud in the alphabetical order of the categories?"
+    assert prompts.semantic_all_question() == prompts.semantic_all_question([], 1) == free
+    assert prompts.semantic_all_question(["mug"]).startswith(f"{free} The categories are")
+
+
 @pytest.mark.parametrize("ask", [prompts.semantic_question, prompts.referring_question])
 def test_every_variant_names_what_is_meant_and_they_differ(ask):
     questions = {ask("{odd} 100% mug", variant) for variant in range(4)}

@@ -226,6 +226,47 @@ def test_semantic_gives_a_class_or_none(segmenter, scene):
             segmenter.semantic(scene.xyz, classes)
 
 
+def test_a_description_is_asked_for_in_the_papers_words(segmenter, scene, monkeypatch):
+    asked = []
+    answers = segmenter.language.answers
+    monkeypatch.setattr(segmenter.language, "answers", lambda p, q: asked.extend(q) or answers(p, q))
+    segmenter.segment_many(scene.xyz, ["left of the box"], rgb=scene.rgb, task="referring")
+    segmenter.segment_many(scene.xyz, ["left of the box"], rgb=scene.rgb)
+    assert [question.text for question in asked] == [
+        "Can you segment the object left of the box in this point cloud?",
+        "left of the box. Please output segmentation mask.",
+    ]
+    with pytest.raises(SegPointError, match="task must be one of"):
+        segmenter.segment_many(scene.xyz, ["mug"], task="semantic")
+
+
+def test_everything_is_named_in_its_own_words(segmenter, scene, monkeypatch):
+    asked = []
+    names, seg = ["book", "mug", "mug"], torch.randn(3, segmenter.language.hidden_size)
+
+    def answers(prefix, questions):
+        asked.extend(questions)
+        return [Answer("book <SEG>, mug <SEG>, mug <SEG>.", names, torch.empty(0, 1), seg, 0.0)]
+
+    monkeypatch.setattr(segmenter.language, "answers", answers)
+    parts = segmenter.name_all(scene.xyz, rgb=scene.rgb)
+    [question] = asked
+    assert "all categories" in question.text and question.text.endswith("of the categories?")
+    assert question.doubt == -np.inf, "it may not say that there is nothing"
+    assert [name for name, _ in parts] == names
+    missing = ~np.isfinite(scene.xyz).all(axis=1)
+    for _, score in parts:
+        assert score.shape == (len(scene.xyz),) and score.dtype == np.float32
+        assert (score[missing] == 0).all() and 0 <= score.min() < score.max() <= 1
+    assert not np.array_equal(parts[1][1], parts[2][1]), "each <SEG> has a mask of its own"
+    cloud = prepare(scene.xyz, scene.rgb, "optical", CONFIG.cloud)
+    encoded = segmenter.encode(collate([cloud], CONFIG), Stopwatch())
+    merged = segmenter.read(encoded, question.text, Stopwatch(), forced=True).logits.sigmoid().numpy()
+    assert np.allclose(cloud.to_raw(merged), np.max([score for _, score in parts], axis=0), atol=5e-3)
+    monkeypatch.setattr(segmenter.language, "answers", lambda p, q: [Answer("nothing", [], seg[:0], seg[:0], 0.0)])
+    assert segmenter.name_all(scene.xyz, rgb=scene.rgb) == []
+
+
 @pytest.fixture
 def embedded(segmenter, monkeypatch) -> list[list[str]]:
     """The questions of each call of the frozen LLM from here on; nothing is known yet, and no answer takes long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,16 +17,27 @@ from segpoint.config import BundleConfig, CloudConfig, EncoderConfig, GemConfig,
 from segpoint.errors import SegPointError
 from segpoint.network.language import point_projection
 from segpoint_training.augment import augment, drop_points
-from segpoint_training.batches import Batches, sample_rows, target_table
+from segpoint_training.batches import Batches
 from segpoint_training.calibrate import answered
-from segpoint_training.checkpoints import Ema, averaged_state, flat_state, load_checkpoint, save_checkpoint
-from segpoint_training.config import DataConfig, SensorShares, StageConfig, TrainConfig
+from segpoint_training.checkpoints import (
+    Ema,
+    averaged_state,
+    flat_state,
+    load_checkpoint,
+    moving_state,
+    resume,
+    save_checkpoint,
+    save_frozen,
+)
+from segpoint_training.config import DataConfig, DatasetConfig, SensorShares, StageConfig, TrainConfig
+from segpoint_training.fit import schedule
 from segpoint_training.losses import bce_loss, dice_loss, instance_loss, object_loss, word_loss
 from segpoint_training.questions import QuestionStates
 from segpoint_training.scenes.categories import TRAINED
 from segpoint_training.scenes.generate import generate_scene
 from segpoint_training.shards import label_scene
-from segpoint_training.train import schedule
+from segpoint_training.sources import Source
+from segpoint_training.train import main, with_folders
 
 SMALL = BundleConfig(
     cloud=CloudConfig(points=1024),
@@ -84,35 +96,14 @@ def test_augmentation_keeps_left_left_and_near_near(labelled):
     assert all(tuple(row) in kept for row in fewer.xyz[: fewer.count].tolist())
 
 
-def test_batches_mean_what_they_say(labelled):
-    words = (["mug", "box", "table"], ["red"])
-    batches = Batches(labelled, SMALL, scenes=2, questions=5, points=256, words=words, seed=3, count=4)
-    batch = batches[1]
-    assert batch.inputs.points.shape == (2, 1024, 3) and batch.targets.shape == (2, 5, 256)
-    again = batches[1]
-    assert torch.equal(batch.rows, again.rows) and batch.questions == again.questions
-    assert torch.equal(batch.inputs.points, again.inputs.points)
-    for b in range(2):
-        for q, answer in enumerate(batch.answers[b]):
-            assert ("<SEG>" in answer) == bool(batch.has_target[b, q])
-            ids = batch.is_target[b, q].nonzero()[:, 0].tolist()
-            assert torch.equal(batch.targets[b, q] > 0, torch.isin(batch.instance[b], torch.tensor(ids)))
-
-
-def test_rows_are_mostly_on_objects():
-    focus = np.zeros(1000, bool)
-    focus[:100] = True
-    rows = sample_rows(900, focus, 200, np.random.default_rng(0))
-    assert rows.max() < 900 and focus[rows].mean() == 0.75
-    assert target_table([], 4).shape == (0, 4)
-
-
 def test_schedule():
     stage = StageConfig(steps=1000, warmup=100)
     assert schedule(0, stage) == pytest.approx(0.01) and schedule(99, stage) == 1
     assert schedule(1000, stage) == pytest.approx(0.01)
     values = [schedule(s, stage) for s in range(100, 1000)]
     assert values == sorted(values, reverse=True)
+    line = StageConfig(steps=1000, warmup=100, schedule="linear")
+    assert [schedule(s, line) for s in (0, 99, 100, 550, 1000)] == pytest.approx([0.01, 1, 1, 0.5, 0])
 
 
 def test_checkpoint_is_exact(tmp_path: Path):
@@ -135,8 +126,9 @@ def test_checkpoint_is_exact(tmp_path: Path):
     save_checkpoint(tmp_path, {"m": module}, ema, optimizer, {"step": 3})
     step(module, optimizer, ema, 9)
     other, second = build()
+    held = load_checkpoint(tmp_path, {"m": other})
     restored = Ema(flat_state({"m": other}), 0.9)
-    assert load_checkpoint(tmp_path, {"m": other}, restored, second)["step"] == 3
+    assert resume(tmp_path, held, restored, second) == 3
     step(other, second, restored, 9)
     for name, value in flat_state({"m": module}).items():
         assert torch.equal(value, flat_state({"m": other})[name]), name
@@ -152,7 +144,7 @@ def test_calibration_weighs_presence_against_the_llm():
 
 
 def test_training_config(tmp_path: Path, repository: Path):
-    shipped = TrainConfig.load(repository / "config" / "training" / "segpoint_default.yaml")
+    shipped = TrainConfig.load(repository / "config" / "training" / "segpoint_tabletop.yaml")
     assert shipped.model.cloud.points == 3072 and shipped.model.gem == BundleConfig().gem
     shipped.save(tmp_path / "again.yaml")
     assert TrainConfig.load(tmp_path / "again.yaml") == shipped
@@ -197,20 +189,33 @@ def test_no_setting_is_not_a_number():
         SensorShares(kinect=math.nan)
 
 
-@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
-def test_a_damaged_checkpoint_is_told(tmp_path: Path, name: str):
+def test_what_is_frozen_is_saved_once(tmp_path: Path):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+    module[0].requires_grad_(False)
+    optimizer = torch.optim.AdamW([{"name": "all", "params": list(module[1].parameters())}])
+    ema = Ema(moving_state({"m": module}), 0.9)
+    save_frozen(tmp_path, {"m": module})
+    save_checkpoint(tmp_path, {"m": module}, ema, optimizer, {"step": 1})
+    assert set(load_file(tmp_path / "frozen.safetensors")) == {"m.0.weight", "m.0.bias"}
+    assert not any(".0." in name for name in load_file(tmp_path / "state.safetensors") if name.startswith("model"))
+    other = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+    load_checkpoint(tmp_path, {"m": other})
+    assert torch.equal(other[0].weight, module[0].weight) and torch.equal(other[1].bias, module[1].bias)
+    assert set(averaged_state(tmp_path)) == set(flat_state({"m": module}))
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path):
     module = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW([{"name": "all", "params": list(module.parameters())}])
     ema = Ema(flat_state({"m": module}), 0.9)
     save_checkpoint(tmp_path, {"m": module}, ema, optimizer, {"step": 3})
     with pytest.raises(SegPointError, match="go back to the config"):
-        load_checkpoint(tmp_path, {"m": torch.nn.Linear(3, 2)}, ema, optimizer)
-    (tmp_path / name).write_bytes(b"{")
+        load_checkpoint(tmp_path, {"m": torch.nn.Linear(3, 2)})
+    (tmp_path / "state.safetensors").write_bytes(b"{")
     with pytest.raises(SegPointError, match="begin this stage anew"):
-        load_checkpoint(tmp_path, {"m": module}, ema, optimizer)
-    if name == "state.safetensors":
-        with pytest.raises(SegPointError, match="train that stage again"):
-            averaged_state(tmp_path)
+        load_checkpoint(tmp_path, {"m": module})
+    with pytest.raises(SegPointError, match="train that stage again"):
+        averaged_state(tmp_path)
 
 
 def test_damaged_question_states_are_told(tmp_path: Path):
@@ -230,16 +235,30 @@ def test_damaged_question_states_are_told(tmp_path: Path):
         (["--only", "stage1", "--bundle", "b"], "leave it out"),
         (["--bundle", "file"], "is a file"),
         (["--device", "abacus"], "abacus"),
+        (["--root", "scannet=x"], "no data set 'scannet'"),
+        (["--scans", "scanrefer=x"], "no data set 'scanrefer'"),
+        (["--scans", "scanrefer"], "--scans takes NAME=FOLDER"),
+        *(([name, value], name) for name in ("--save-every", "--minutes") for value in ("-1", "nan", "inf")),
+        *(([name, "-1"], name) for name in ("--log-every", "--validate-every", "--processes")),
     ],
 )
 def test_train_tells_before_it_works(tmp_path: Path, repository: Path, monkeypatch, words: list[str], told: str):
-    from segpoint_training.train import main
-
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(SegPointError, match=told):
-        main([str(repository / "config" / "training" / "segpoint_default.yaml"), "--run", "run", *words])
+        main([str(repository / "config" / "training" / "segpoint_tabletop.yaml"), "--run", "run", *words])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_folders_on_the_command_line():
+    """The root of a set and the scans that it speaks about, each by the set's name, also of those to watch."""
+    said, rooms = (
+        DatasetConfig(name, "there", scans=scans) for name, scans in (("scanrefer", "rooms"), ("scannet", ""))
+    )
+    config = TrainConfig(datasets=(said, rooms), validation=(said,))
+    config = with_folders(with_folders(config, "root", ["scannet=/a=b", "scanrefer=/c"]), "scans", ["scanrefer=/d"])
+    assert [(one.root, one.scans) for one in config.datasets] == [("/c", "/d"), ("/a=b", "")]
+    assert config.validation == (DatasetConfig("scanrefer", "/c", scans="/d"),)
 
 
 def test_stage2_points_as_the_segmenter_does(labelled, tmp_path: Path):
@@ -252,8 +271,8 @@ def test_stage2_points_as_the_segmenter_does(labelled, tmp_path: Path):
     language.project = point_projection(SMALL.encoder.width, language.hidden_size, language.word_table())
     stage = StageConfig(steps=1, scenes=1, questions=5, semantic=1, pointing=3, points=128)
     batches = Batches(
-        labelled[:1], SMALL, scenes=1, questions=5, points=128, words=((*TRAINED,), ()), seed=0, count=1,
-        semantic=1, pointing=3, colourless=0.0,
+        [Source("generated", labelled[:1], 1.0, TRAINED)], SMALL, scenes=1, questions=5, points=128,
+        words=(TRAINED, ()), seed=0, count=1, semantic=1, pointing=3, colourless=0.0,
     )  # fmt: skip
     batch = batches[0]
     assert batch.places is not None and batch.places.mask[0].any(dim=1).tolist() == [False, False, True, True, True]
@@ -278,7 +297,6 @@ def test_both_stages_run_resume_and_release(tmp_path: Path):
     """The whole chain at toy size, real backbone: data, stage 1 in two stretches, stage 2, a bundle that loads."""
     from segpoint import backbone
     from segpoint.segmenter import Segmenter
-    from segpoint_training.train import main
 
     backbone.setup()
     run, bundle = tmp_path / "run", tmp_path / "bundle"
@@ -294,13 +312,43 @@ def test_both_stages_run_resume_and_release(tmp_path: Path):
         whole.save(tmp_path / "config.yaml")
         return str(tmp_path / "config.yaml")
 
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     main([config(3), "--run", str(run), "--only", "stage1", "--validate-every", "2"])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     first = load_file(run / "stage1" / "state.safetensors")
     main([config(5), "--run", str(run), "--only", "stage1"])
     main([config(5), "--run", str(run), "--only", "stage2", "--bundle", str(bundle)])
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["begins"] for line in log if "begins" in line] == [0, 3, 0]
     assert int(first["step"]) == 3 and int(load_file(run / "stage1" / "state.safetensors")["step"]) == 5
-    assert (bundle / "MODEL_CARD.md").read_text().startswith("# segpoint-tabletop")
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert card.startswith("# bundle") and "4 generated scenes" in card
     scene = generate_scene(1, "test", "kinect", 160, 120)
     assert Segmenter.from_bundle(bundle).segment(scene.xyz, "the box", rgb=scene.rgb).mask.shape == scene.instance.shape
+
+
+def test_a_run_goes_on_only_with_its_own_config(tmp_path: Path):
+    from dataclasses import replace
+
+    from segpoint_training.train import _check_begun
+
+    run, config = tmp_path / "run", TrainConfig(stage1=StageConfig(steps=5))
+    module = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW([{"name": "all", "params": list(module.parameters())}])
+    save_checkpoint(run / "stage1", {"m": module}, Ema(flat_state({"m": module}), 0.9), optimizer, {"step": 3})
+    config.save(run / "config.yaml")
+    _check_begun(config, run, None)
+    _check_begun(replace(config, stage1=StageConfig(steps=9)), run, None)  # longer is still the same run
+    with pytest.raises(SegPointError, match="stage1.rate is 0.001 there and 0.002 here"):
+        _check_begun(replace(config, stage1=StageConfig(steps=5, rate=0.002)), run, None)
+    with pytest.raises(SegPointError, match="3 of 5 steps"):
+        _check_begun(config, run, "stage2")
+
+
+def test_a_bundle_is_written_over_nothing_else(tmp_path: Path):
+    from segpoint_training.release import check_bundle_folder
+
+    (tmp_path / "model.safetensors").write_bytes(b"a language model")
+    with pytest.raises(SegPointError, match="something else than a bundle"):
+        check_bundle_folder(tmp_path)
+    check_bundle_folder(tmp_path / "new")

@@ -25,18 +25,22 @@ class Trainer(nn.Module):
         self.project = nn.Sequential(nn.Linear(3, 2))
 
 
+def modules_of(trainer: Trainer) -> dict[str, nn.Module]:
+    return {"network": trainer.network, "language.project": trainer.project}
+
+
 def test_from_a_run_and_from_its_stage(tmp_path: Path) -> None:
     trainer = Trainer()
-    modules = {"trainer": trainer}
+    modules = modules_of(trainer)
     optimizer = torch.optim.AdamW([{"name": "all", "params": list(trainer.parameters())}])
     save_checkpoint(tmp_path / "stage1", modules, Ema(flat_state(modules), 0.9), optimizer, {"step": 3})
     for folder in (tmp_path, tmp_path / "stage1"):
         other = Trainer(novel=True)
         fresh = other.network["place"].weight.detach().clone()
-        start = fill({"trainer": other}, initial_state(folder))
+        start = fill(modules_of(other), initial_state(folder))
         assert torch.equal(other.network["gem"].weight, trainer.network["gem"].weight)
         assert torch.equal(other.network["place"].weight, fresh)
-        assert (start.fresh, start.unused, start.loaded) == (("trainer.network.place",), (), 11)
+        assert (start.fresh, start.unused, start.loaded) == (("network.place",), (), 11)
 
 
 def test_from_a_bundle_of_another_shape(tmp_path: Path) -> None:
@@ -45,10 +49,10 @@ def test_from_a_bundle_of_another_shape(tmp_path: Path) -> None:
     state |= {f"language.{name}": value.half() for name, value in trainer.state_dict().items() if "project" in name}
     save_file({**state, "language.llm.lora": torch.zeros(1)}, tmp_path / "model.safetensors")
     other = Trainer(width=5)
-    start = fill({"trainer": other}, initial_state(tmp_path))
+    start = fill(modules_of(other), initial_state(tmp_path))
     assert torch.allclose(other.project[0].weight, trainer.project[0].weight, atol=1e-3)
     assert other.network["gem"].weight.dtype == torch.float32
-    assert start.fresh == ("trainer.network.reader (shape)",) and start.unused == ("language.llm",), (
+    assert start.fresh == ("network.reader (shape)",) and start.unused == ("language.llm",), (
         "what the language model learnt is for stage 2"
     )
 
@@ -57,11 +61,11 @@ def test_nothing_to_start_from_is_told(tmp_path: Path) -> None:
     with pytest.raises(SegPointError, match="nothing to start from"):
         initial_state(tmp_path)
     with pytest.raises(SegPointError, match="not one tensor fits"):
-        fill({"trainer": Trainer()}, {"elsewhere.weight": torch.zeros(2)})
+        fill(modules_of(Trainer()), {"elsewhere.weight": torch.zeros(2)})
     config = tmp_path / "config.yaml"
     config.write_text("seed: 1\n")
     with pytest.raises(SegPointError, match="nothing to start from"):
         main([str(config), "--run", str(tmp_path / "run"), "--from", str(tmp_path)])
-    with pytest.raises(SegPointError, match="--device warp"):
+    with pytest.raises(SegPointError, match="--device must be auto, cpu or cuda, got .warp"):
         main([str(config), "--run", str(tmp_path / "run"), "--device", "warp"])
     assert not (tmp_path / "run").exists(), "told before anything is written"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from segpoint.network.kpconv import KPConv, influences, kernel_points
 
@@ -74,7 +75,9 @@ class GeometricEnhancer(nn.Module):
 class MaskedBatchNorm(nn.Module):
     """BatchNorm over the valid rows of (B, N, C), in fp32 also under autocast.
 
-    Parameters, buffers, defaults and running statistics are those of BatchNorm1d.
+    Parameters, buffers, defaults and running statistics are those of BatchNorm1d. Processes that train one model
+    together (`torch.distributed`) take their statistics over all their rows, as one process with all clouds would; each
+    has to come here equally often.
     """
 
     running_mean: Tensor
@@ -107,14 +110,35 @@ class MaskedBatchNorm(nn.Module):
 
     def _batch_statistics(self, values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         rows = valid.unsqueeze(-1).to(values.dtype)
-        count = rows.sum().clamp_min(1.0)
-        mean = (values * rows).sum((0, 1)) / count
-        variance = ((values - mean).square() * rows).sum((0, 1)) / count
+        count = _over_processes(rows.sum()).clamp_min(1.0)
+        mean = _over_processes((values * rows).sum((0, 1))) / count
+        variance = _over_processes(((values - mean).square() * rows).sum((0, 1))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1.0).clamp_min(1.0), self.momentum)
         return mean, variance
+
+
+def _over_processes(own: Tensor) -> Tensor:
+    """The sum of a tensor over the processes that train together, differentiable; the tensor itself in one alone."""
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+        return own
+    return cast(Tensor, _Sum.apply(own))
+
+
+class _Sum(torch.autograd.Function):
+    """Every process's losses depend on every process's summand: gradients are summed as values are."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        total = own.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
 
 
 class GeometricInjection(nn.Module):
@@ -132,7 +156,7 @@ class GeometricInjection(nn.Module):
         super().__init__()
         self.query = nn.Linear(token_width, geometric_width, bias=False)
         self.output = nn.Linear(geometric_width, token_width, bias=False)
-        self.gate = nn.Parameter(torch.zeros(()))
+        self.gate = nn.Parameter(torch.zeros(1))  # one number; FSDP cannot share out one that has no dimension
 
     def forward(self, tokens: Tensor, geometry: Tensor, valid: Tensor) -> Tensor:
         """(B, N1, width), (B, N, D) g_f, (B, N) bool → (B, N1, width)."""

@@ -92,7 +92,7 @@ class PointLanguageModel(nn.Module):
         self.seg_head = nn.Parameter(llm.lm_head.weight.detach().float()[start].mean(0, keepdim=True))  # (1, H)
         self.seg_bias = nn.Parameter(torch.zeros(1))
         self.project = point_projection(token_width, width, table)
-        self.llm = _with_lora(llm, lora_rank, lora_alpha, lora_dropout, lora_targets) if lora_rank else llm
+        self.llm = with_lora(llm, lora_rank, lora_alpha, lora_dropout, lora_targets) if lora_rank else llm
         self.grammar = self._grammar(max_answer_tokens)
         self._lora = [p for name, p in self.llm.named_parameters() if ".lora_" in name]
         self._reader: tuple[object, Llama] | None = None
@@ -189,6 +189,12 @@ class PointLanguageModel(nn.Module):
         loss = F.cross_entropy(self._with_seg(words, predicting), truth)
         return ManyOutput(loss, point_hidden, question_hidden, seg_hidden)
 
+    def checkpoint_layers(self) -> None:
+        """While training, keep only what enters each layer and compute the rest again on the way back."""
+        # Transformers 5.23 has renamed it, and would warn of the old name.
+        enable = getattr(self._base, "activation_checkpointing_enable", self._base.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+
     def point_embeddings(self, tokens: Tensor) -> Tensor:
         """f_5 (1, N1, W) as the LLM gets it, (1, N1, H)."""
         return self.project(tokens.to(self.seg_embedding.dtype))
@@ -235,9 +241,13 @@ class PointLanguageModel(nn.Module):
         # Tensors made in inference mode count no changes; nobody trains them.
         state = (self.device, sum(p._version for p in self._lora if not p.is_inference()))
         if self._reader is None or self._reader[0] != state:
-            self._reader = self._before_cache = None  # or both would be held
+            self.forget()  # or both would be held
             self._reader = (state, Llama(self._base))
         return self._reader[1]
+
+    def forget(self) -> None:
+        """Let go of what `reader` keeps: a copy of the weights for inference."""
+        self._reader = self._before_cache = None
 
     def _before_words(self) -> KeyValues:
         """What the base model alone makes of "USER: ", with room for questions behind it; read once."""
@@ -320,13 +330,16 @@ class PointLanguageModel(nn.Module):
         return self.reader.read(embeddings, torch.arange(count, device=self.device), cache, 0, causal, adapted)
 
 
-def load_language(config: BundleConfig, dtype: str = "float32") -> PointLanguageModel:
-    """The bundle's backbone from disk with fresh LoRA and projections. SegPointError where it is not set up."""
+def load_language(config: BundleConfig, dtype: str = "float32", training: bool = False) -> PointLanguageModel:
+    """The bundle's backbone from disk with fresh LoRA and projections. SegPointError where it is not set up.
+
+    training: whether it is to be trained; see `segpoint.backbone.load`.
+    """
     from segpoint.backbone import load
 
     settings = config.language
     return PointLanguageModel(
-        *load(settings.backbone, dtype, settings.quantization),
+        *load(settings.backbone, dtype, settings.quantization, training),
         token_width=config.encoder.width,
         lora_rank=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
@@ -353,7 +366,8 @@ def _word_table(llm: LlamaForCausalLM) -> Tensor:
     return cast(nn.Embedding, llm.get_input_embeddings()).weight.detach()
 
 
-def _with_lora(llm: LlamaForCausalLM, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> nn.Module:
+def with_lora(llm: LlamaForCausalLM, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> nn.Module:
+    """The model with fresh LoRA in its layers, by peft, in place."""
     from peft import LoraConfig, get_peft_model
 
     # Adapters stay float32 also over a bfloat16 base (peft's default): their updates are too small for bfloat16.

@@ -173,14 +173,14 @@ class SegPoint(nn.Module):
         self,
         features: SceneFeatures,
         seg_hidden: Tensor | None,
-        words: Tensor,
-        word_mask: Tensor,
+        words: Tensor | None,
+        word_mask: Tensor | None,
         places: Places | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """m̂ = ĥ_seg ⊗ f_P for Q questions a cloud.
 
         seg_hidden: ŷ_seg (B, Q, H); None where the reader is to go by the question alone (training stage 1, presence).
-        words: the frozen LLM's states of the question (B, Q, T, H), word_mask (B, Q, T) bool; used by the reader.
+        words: the frozen LLM's states of the question (B, Q, T, H), word_mask (B, Q, T) bool; the reader needs them.
         places: what the user points at with each question, used by the reader (and by the LLM, before this).
         → mask logits (B, Q, N) and presence logits (B, Q), None without a reader.
         """
@@ -190,6 +190,8 @@ class SegPoint(nn.Module):
             if seg is None:
                 raise ValueError("without a reader there is no mask before the LLM has answered: seg_hidden is needed")
             return _masks(seg, dense), None
+        if words is None or word_mask is None:
+            raise ValueError("the reader goes by the question's words: words and word_mask are needed")
         at = (None, None) if places is None else (self.place(places, dense), places.mask)
         if features.seen is None:
             features = self.look(features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def load_published(model: PointEncoder, source: Mapping[str, Tensor] | str | Pat
     Raises:
         SegPointError: unreadable file, or names or shapes that are not this encoder's; nothing is loaded then.
     """
-    weights = _published_names(source if isinstance(source, Mapping) else _read(Path(source)))
+    weights = _published_names(source) if isinstance(source, Mapping) else read_published(Path(source))
     if not model.shape.embedding:
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith(_HEAD)}
     wanted = {name: t for name, t in model.state_dict().items() if not name.startswith("adapters.")}
@@ -52,6 +53,12 @@ def load_published(model: PointEncoder, source: Mapping[str, Tensor] | str | Pat
     model.load_state_dict(weights, strict=False, assign=next(model.parameters()).is_meta)
 
 
+def read_published(path: Path) -> dict[str, Tensor]:
+    """The point encoder's tensors in a published file, named as in `PointEncoder`. Raises SegPointError where it cannot
+    be read; see `load_published`."""
+    return _published_names(_read(path))
+
+
 def _published_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names as in the model; names that are not the point encoder's stay whole and so turn up as unexpected."""
     plain = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
@@ -65,7 +72,15 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        struct.error,
+        pickle.UnpicklingError,
+        SafetensorError,
+    ) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise SegPointError(f"{path} is not a readable checkpoint: {reason}") from error
     for nest in ("module", "state_dict"):

@@ -8,6 +8,7 @@ import numpy as np
 
 KINDS = ("category", "attribute", "spatial", "implicit", "place", "zero-target")
 PLACES = ("", "click", "box")
+TASKS = ("instruction", "referring", "semantic", "all")
 GROUND = 1  # id of what carries the scene: the table, in a room the floor
 
 
@@ -34,13 +35,19 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Instruction:
-    """A sentence and the objects that it means (empty: there is nothing to mark)."""
+    """A sentence and the objects that it means (empty: there is nothing to mark).
+
+    text: an instruction in the user's words; the description of a "referring" one; the category of a "semantic" one; of
+    "all" it is "". `segpoint_training.questions.question_of` puts each into a template of its task.
+    """
 
     text: str
-    kind: str  # one of KINDS
+    kind: str  # one of KINDS; of a data set's own sentence the words that its benchmark groups by
     targets: tuple[int, ...]  # SceneObject ids, ascending
     answer: str  # the category word the model should write, e.g. "mug"; "" for zero-target
     place: str = ""  # one of PLACES: comes with a click on, or a box around, its one target
+    task: str = "instruction"  # one of TASKS
+    parts: tuple[tuple[str, tuple[int, ...]], ...] = ()  # of "all": each category asked for, and its objects
 
 
 @dataclass(frozen=True)
