@@ -45,7 +45,7 @@ $(VENV)/.installed: pyproject.toml setup.py setup.cfg
 	@echo "installing into $(VENV): once, some minutes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(if $(CPU_BUILD),$(PIP) '$(CPU_BUILD)' 2>/dev/null || )$(PIP) '$(TORCH)'
-	@$(PIP) -e '.[ros,training]'
+	@$(PIP) -e '.[ros,training,replay]'
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.installed

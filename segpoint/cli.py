@@ -28,7 +28,7 @@ ELSEWHERE = {
     "assets": ("segpoint_training.scenes.assets", "fetch models of household things and furniture for `generate`"),
     "data": ("segpoint_training.data_command", "check a data set, a published one or your own, and draw its scans"),
     "demo": ("segpoint_training.demo", "start the real ROS 2 node, show it a generated scene, check what it answers"),
-    "generate": ("segpoint_training.generate", "write generated scenes: labelled scans, training shards or a sheet"),
+    "generate": ("segpoint_training.generate", "write generated scenes: labelled scans, shards, a sheet, a ROS bag"),
     "train": (
         "segpoint_training.train",
         "train or fine-tune: on generated scenes, research data sets, your own data",
@@ -37,6 +37,8 @@ ELSEWHERE = {
     "ablate": ("segpoint_training.ablate", "measure what GEM, GFP and each way to adapt the encoder are worth"),
     "benchmark": ("segpoint_training.benchmark.command", "measure how fast it is here, and beside others"),
     "evaluate": ("segpoint_training.evaluate", "measure a bundle on generated scenes, your data or research data sets"),
+    "replay": ("segpoint_replay.command", "answer what a robot recorded, measure the answers and show them"),
+    "annotate": ("segpoint_replay.annotate.command", "label clouds of a bag, by clicks or by accepting proposals"),
     "view": ("segpoint_ros.view", "show live what the ROS 2 node sees and says"),
 }
 

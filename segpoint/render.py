@@ -102,7 +102,7 @@ def draw_answer(
     xyz = np.asarray(xyz, dtype=np.float64)
     mask = np.asarray(mask, dtype=bool)
     view = look(xyz, frame, width, height)
-    colours = _grey_by_depth(view, xyz) if rgb is None else np.asarray(rgb, dtype=np.float64)
+    colours = grey_by_depth(view, xyz) if rgb is None else np.asarray(rgb, dtype=np.float64)
     before = paint(view, colours if truth is None else highlight(colours, np.asarray(truth, dtype=bool)))
     after = paint(view, highlight(colours, mask))
     _draw_boxes(after, view, instances)
@@ -197,7 +197,8 @@ def _splat(pixel: np.ndarray, depth: np.ndarray, index: np.ndarray, size: tuple[
 # --- colour -------------------------------------------------------------------------------------------------------
 
 
-def _grey_by_depth(view: View, xyz: np.ndarray) -> np.ndarray:
+def grey_by_depth(view: View, xyz: np.ndarray) -> np.ndarray:
+    """Colours (M, 3), 0 to 255, for a cloud (M, 3) that has none: the nearer, the brighter."""
     depth = view.project(np.nan_to_num(xyz, posinf=0.0, neginf=0.0))[1]
     valid = np.isfinite(xyz).all(axis=1)
     near, far = np.percentile(depth[valid], [2, 98]) if valid.any() else (0.0, 1.0)

@@ -13,13 +13,12 @@ from segpoint_ros.result import Result, make_result
 from segpoint_ros.tracking import Tracker
 
 if TYPE_CHECKING:
-    from sensor_msgs.msg import PointCloud2
-
     from segpoint import Segmenter
     from segpoint.config import BundleConfig
-    from segpoint_ros.parameters import Parameters
+    from segpoint_ros.messages import PointCloud2
     from segpoint_ros.place import Transforms
     from segpoint_ros.request import Request
+    from segpoint_ros.settings import Parameters
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from segpoint_ros.parameters import Diagnostics, Latency, Silence
+from segpoint_ros.settings import Diagnostics, Latency, Silence
 
 TROUBLE_LASTS = 5.0  # seconds for which the last trouble keeps the status at WARN
 WINDOW = 10  # seconds that a rate is taken over

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from scipy.spatial.transform import Rotation
-from std_msgs.msg import ColorRGBA
-from visualization_msgs.msg import Marker, MarkerArray
 
+from segpoint_ros.messages import ColorRGBA, Duration, Marker, MarkerArray, Point, Pose, PoseArray, Quaternion, Vector3
 from segpoint_ros.pointcloud2 import read_cloud
 from segpoint_ros.result import Result, Target
 
@@ -49,6 +46,12 @@ def target_markers(result: Result, text_height: float = 0.03, lifetime: float = 
     return MarkerArray(markers=markers)
 
 
+def pose_array(result: Result) -> PoseArray:
+    """The poses of the targets' boxes, in the order of their labels and in the cloud's frame."""
+    poses = [pose(target.instance.centre, target.instance.orientation) for target in result.targets]
+    return PoseArray(header=result.message.header, poses=poses)
+
+
 def pose(position: np.ndarray, orientation: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0, 1.0)) -> Pose:
     """A pose with a unit quaternion (xyzw); RViz draws nothing for one that is off by more than rounding."""
     x, y, z, w = (float(v) for v in np.asarray(orientation) / np.linalg.norm(orientation))
@@ -84,16 +87,18 @@ def _name(target: Target, frame: str, height: float) -> Marker:
     return _text("text", target.label, above, text, height)
 
 
+def conversation(instructions: Sequence[str], answers: Sequence[str]) -> str:
+    """The text of what was asked and answered, a line for each instruction, long ones cut short."""
+    return "\n".join(f"{_short(asked)}: {_short(said)}" for asked, said in zip(instructions, answers, strict=True))
+
+
 def _conversation(result: Result, height: float) -> Marker:
     """What was asked and answered, where somebody who looks for the targets looks anyway."""
-    lines = [
-        f"{_short(asked)}: {_short(found.answer)}"
-        for asked, found in zip(result.instructions, result.found, strict=True)
-    ]
+    text = conversation(result.instructions, [found.answer for found in result.found])
     # RViz centres a text at its place. So half of the lines reach down from it, to the line of a target's name.
-    clearance = (2.0 + 0.7 * len(lines)) * height
+    clearance = (2.0 + 0.7 * len(result.instructions)) * height
     place = _above_all(result) + np.asarray(UP[result.frame]) * clearance
-    return _text("instruction", 0, place, "\n".join(lines), height)
+    return _text("instruction", 0, place, text, height)
 
 
 def _text(namespace: str, number: int, place: np.ndarray, text: str, height: float) -> Marker:

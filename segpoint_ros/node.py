@@ -26,14 +26,15 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from segpoint.errors import DeviceLost, SegPointError
-from segpoint_ros import memory, parameters
+from segpoint_ros import memory, parameters, transforms
 from segpoint_ros.answering import Answer, Answerer, frame_of
+from segpoint_ros.changes import changed, refusal, unknown
 from segpoint_ros.debug import Debug
 from segpoint_ros.diagnostics import LONGEST, Complaints, Health, diagnostic_array, kind_of
 from segpoint_ros.inputs import Inputs, Said, reliable_qos
 from segpoint_ros.log import NodeLog
 from segpoint_ros.outputs import Outputs
-from segpoint_ros.place import Pointing, Transforms, take_box, take_click
+from segpoint_ros.place import Pointing, take_box, take_click
 from segpoint_ros.request import Request, split_instructions
 from segpoint_ros.worker import Worker
 
@@ -100,9 +101,9 @@ class SegPointNode(LifecycleNode):
         self._said = Said()
         back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._on_jump)
-        self._transforms = Transforms(self)
+        self._transforms = transforms.HeardTransforms(self)
         self._settings = parameters.declare(self)
-        for hint in parameters.unknown(self._parameter_overrides):  # which ROS does not tell of
+        for hint in unknown(self._parameter_overrides):  # which ROS does not tell of
             self.get_logger().warning(hint)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", reliable_qos())
@@ -292,9 +293,9 @@ class SegPointNode(LifecycleNode):
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         configured = self._answerer is not None or self._doing == "configuring"
-        reason = parameters.refusal(self._settings, changes, configured)
+        reason = refusal(self._settings, changes, configured)
         if not reason:
-            self._settings = parameters.changed(self._settings, changes)
+            self._settings = changed(self._settings, changes)
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _on_jump(self, jump: TimeJump | dict[str, Any]) -> None:

@@ -15,10 +15,10 @@ from visualization_msgs.msg import MarkerArray
 
 from segpoint.errors import SegPointError
 from segpoint_ros.inputs import overrides_refused, reliable_qos
-from segpoint_ros.markers import pose, size_of, target_markers
-from segpoint_ros.parameters import Parameters
+from segpoint_ros.markers import pose, pose_array, size_of, target_markers
 from segpoint_ros.pointcloud2 import label_cloud, read_cloud, target_cloud
 from segpoint_ros.result import Result
+from segpoint_ros.settings import Parameters
 
 try:
     from vision_msgs import msg as vision_msgs
@@ -126,12 +126,6 @@ def _can_be_read(message: PointCloud2) -> bool:
     except SegPointError:
         return False
     return True
-
-
-def pose_array(result: Result) -> PoseArray:
-    """The poses of the targets' boxes, in the order of their labels and in the cloud's frame."""
-    poses = [pose(target.instance.centre, target.instance.orientation) for target in result.targets]
-    return PoseArray(header=result.message.header, poses=poses)
 
 
 def detection_array(result: Result, messages: ModuleType) -> Any:

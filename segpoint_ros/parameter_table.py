@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from segpoint_ros.parameters import DESCRIBED
+from segpoint_ros.settings import DESCRIBED
 
 YAML_HEAD = """\
 # Every parameter at its default, as python -m segpoint_ros.parameter_table --yaml prints them.

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from builtin_interfaces.msg import Time as Stamp
-from geometry_msgs.msg import PointStamped
-from rclpy.clock import JumpThreshold, TimeJump
-from rclpy.duration import Duration
-from rclpy.node import Node
-from rclpy.time import Time
-from visualization_msgs.msg import Marker
 
 from segpoint.errors import SegPointError
 from segpoint.prompts import Place
+from segpoint_ros.messages import Marker
 
-WAIT = 0.25  # seconds that a cloud waits for its transform, which often comes a little later than the cloud
-TOLERANCE = 0.5  # seconds between a cloud and the newest transform with which it may do
+if TYPE_CHECKING:
+    from segpoint_ros.messages import PointStamped
+    from segpoint_ros.messages import Time as Stamp
+
+
+class Transforms(Protocol):
+    """Who knows where the frames are: `segpoint_ros.transforms` on a robot, or a bag's own."""
+
+    def lookup(self, target: str, source: str, stamp: Stamp) -> tuple[np.ndarray, np.ndarray]:
+        """The rotation (3, 3) and the translation (3,) in metres that take points from ``source`` to ``target``.
+
+        stamp: when. Raises SegPointError, with the reason in one line, where there is no transform.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +75,7 @@ class Pointing:
 
         frame_id, stamp: of the cloud's header. Where the frames' names are the same no transform is asked for.
         Raises SegPointError where there is no transform, or where `Place` takes the result for none (a click outside
-        the box, say). May wait WAIT seconds for a transform: not for the thread that spins the node.
+        the box, say). May wait a while for a transform: not for the thread that spins the node.
         """
         clicks = [click.in_frame(frame_id, stamp, transforms) for click in self.clicks]
         box = None if self.box is None else _enclosing(self.box.in_frame(frame_id, stamp, transforms))
@@ -129,69 +133,7 @@ def _corners(message: Marker) -> np.ndarray:
     if not orientation.any():
         raise SegPointError("the box's orientation is a quaternion of length 0: where it is not turned, set w to 1")
     signs = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5]), axis=-1).reshape(8, 3)
-    return signs * scale @ _rotation(orientation).T + position
-
-
-class Transforms:
-    """The robot's transforms, heard on /tf and /tf_static where ``tf2_ros`` is installed; without it there are none.
-
-    It listens from the first `lookup` on: a busy /tf costs rclpy a tenth of a core, for nothing where everybody points
-    in the clouds' own frame. The node's executor serves the subscriptions; `lookup` is for another thread.
-    """
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._buffer: Any = None
-        self._listener: Any = None
-        # Where a bag begins again, transforms that are older than those before would be ignored. The buffer could see
-        # to that by itself only with a service of its own on the node.
-        back = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
-        self._jumps = node.get_clock().create_jump_callback(back, post_callback=self._on_jump)
-
-    @property
-    def installed(self) -> bool:
-        """Whether `lookup` can find anything at all."""
-        return find_spec("tf2_ros") is not None
-
-    def destroy(self) -> None:
-        """Listen no more. The object is of no use afterwards; a second call does nothing."""
-        if self._listener is not None:
-            self._listener.unregister()
-        self._jumps.unregister()
-
-    def lookup(self, target: str, source: str, stamp: Stamp) -> tuple[np.ndarray, np.ndarray]:
-        """The rotation (3, 3) and the translation (3,) in metres that take points from ``source`` to ``target``.
-
-        stamp: when. Without one (0, or before 1970) it is the newest transform. What is not known yet is waited for,
-        WAIT seconds; after that the newest serves, if it is not farther than TOLERANCE from the stamp.
-        Raises SegPointError, with the reason in one line, where there is no transform.
-        """
-        try:
-            import tf2_ros  # of the ROS package tf2_ros_py, which pip cannot install
-        except ImportError as error:
-            raise SegPointError(
-                f"tf2_ros is not installed ({error}): give it in {target!r} (in RViz set Fixed Frame to {target!r}) or "
-                f"install ros-{os.environ.get('ROS_DISTRO', '<distro>')}-tf2-ros-py"
-            ) from None
-        if self._buffer is None:
-            self._buffer = tf2_ros.Buffer()
-            self._listener = tf2_ros.TransformListener(self._buffer, self._node)
-        when = Time.from_msg(stamp) if stamp.sec >= 0 else Time()  # 0 is tf2's newest, too
-        try:
-            try:
-                found = self._buffer.lookup_transform(target, source, when, Duration(seconds=WAIT))
-            except tf2_ros.ExtrapolationException:
-                found = self._buffer.lookup_transform(target, source, Time())
-                if abs(Time.from_msg(found.header.stamp).nanoseconds - when.nanoseconds) > TOLERANCE * 1e9:
-                    raise
-        except tf2_ros.TransformException as error:
-            raise SegPointError(f"tf2 has no transform: {' '.join(str(error).split())}") from None
-        turn, shift = found.transform.rotation, found.transform.translation
-        return _rotation(np.array([turn.x, turn.y, turn.z, turn.w])), np.array([shift.x, shift.y, shift.z])
-
-    def _on_jump(self, jump: TimeJump) -> None:
-        if self._buffer is not None:
-            self._buffer.clear()
+    return signs * scale @ rotation_matrix(orientation).T + position
 
 
 def _bare(frame_id: str) -> str:
@@ -204,7 +146,7 @@ def _enclosing(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def _rotation(quaternion: np.ndarray) -> np.ndarray:
+def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
     """The matrix (3, 3) of a quaternion (xyzw) of any length but 0. (SciPy's takes half a second to import.)"""
     scaled = quaternion / np.abs(quaternion).max()  # whose square neither overflows nor vanishes
     x, y, z, w = scaled / np.linalg.norm(scaled)

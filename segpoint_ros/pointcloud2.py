@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
 
 from segpoint.errors import SegPointError
 from segpoint_ros.colours import Colour
+from segpoint_ros.messages import Header, PointCloud2, PointField
 
 HIGHLIGHT: Colour = (255, 64, 32)  # orange red: rare on tables, seen on grey
 HIGHLIGHT_STRENGTH = 0.7  # the rest is the point's own colour, so that its shading stays visible

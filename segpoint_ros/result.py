@@ -14,11 +14,10 @@ from segpoint_ros.colours import Colour, target_colour
 from segpoint_ros.tracking import MOST_TARGETS, Tracker
 
 if TYPE_CHECKING:
-    from sensor_msgs.msg import PointCloud2
-
     from segpoint import Segmentation
     from segpoint.instances import Instance
-    from segpoint_ros.parameters import Parameters
+    from segpoint_ros.messages import PointCloud2
+    from segpoint_ros.settings import Parameters
 
 LABELS_EACH = MOST_TARGETS + 1  # labels of one instruction: i · 1000 + 1 … i · 1000 + 999
 

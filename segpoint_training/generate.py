@@ -1,8 +1,10 @@
-"""``segpoint generate``: generated scenes as labelled scans, as training shards, or as a sheet to look at.
+"""``segpoint generate``: generated scenes as labelled scans, as training shards, as a sheet to look at, or as a bag.
 
     segpoint generate --out scans --scenes 100 --split test --scale room
     segpoint generate --shards shards --config config/training/segpoint_tabletop.yaml --part 3/8
     segpoint generate --preview sheet.png --scale mix
+    segpoint generate --bag recording --seed 7 --sensor kinect        # one scene from a moving camera, with the truth
+    segpoint generate --bag recording --of my_clouds --rate 1         # a folder of one's own as such a bag
 
 The same arguments give the same bytes (with the same assets installed), whatever the number of workers, and the same
 command again goes on where it was stopped. Seeds are consecutive: sets with other seeds share no scene.
@@ -12,21 +14,27 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from pathlib import Path
 
 from segpoint.config import CloudConfig
 from segpoint.errors import SegPointError
 from segpoint.files import check_folder, check_target
 from segpoint_training.config import SENSORS, DataConfig, TrainConfig
-from segpoint_training.scenes.request import SceneRequest, draw_scale
+from segpoint_training.scenes.request import SceneRequest, draw_scale, draw_sensor
 
 SHOWN = 24  # scenes on a preview
+_MOST_RATE = 1000.0  # clouds a second
+_STRIDES = (1, 2, 4, 5, 8)  # that leave a picture of 4:3
+_OF_BAGS = {"frames": 60, "rate": 10.0, "stride": 1, "of": None}
 _DEFAULTS = {"scenes": 10, "seed": 0, "split": "test", "scale": "table", "sensor": None}
 
 
 def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     _check(args)
+    if args.bag:
+        return _write_bag(args)
     config = TrainConfig.load(args.config) if args.config else None
     data = config.data if config else None
     if config and data is None:
@@ -50,6 +58,14 @@ def _parser() -> argparse.ArgumentParser:
     outputs.add_argument("--out", metavar="FOLDER", help="labelled scans and their instructions, for evaluation")
     outputs.add_argument("--shards", metavar="FOLDER", help="training shards; the scenes are those of --config")
     outputs.add_argument("--preview", metavar="FILE", help=f"a sheet of the first {SHOWN} scenes (.png)")
+    outputs.add_argument("--bag", metavar="FOLDER", help="one scene as a ROS bag from a moving sensor, with its truth")
+    bags = parser.add_argument_group("with --bag")
+    bags.add_argument("--frames", type=int, metavar="N", help="clouds (default: 60)")
+    bags.add_argument("--rate", type=float, metavar="HZ", help="clouds a second (default: 10)")
+    bags.add_argument("--stride", type=int, metavar="N", help="every N-th pixel of the sensor (default: 1, 640×480)")
+    bags.add_argument(
+        "--of", metavar="CLOUDS", help="not of a scene, but of the labelled clouds in a folder of one's own"
+    )
     scenes = parser.add_argument_group("which scenes")
     scenes.add_argument("--scenes", type=int, metavar="N", help="how many (default: 10)")
     scenes.add_argument("--seed", type=int, metavar="S", help="seed of the first scene (default: 0)")
@@ -68,8 +84,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(args: argparse.Namespace) -> None:
     """Everything that can be told before the first scene; fills in the defaults."""
-    if not (args.out or args.shards or args.preview):
-        raise SegPointError("nothing to write: give --out FOLDER, --shards FOLDER or --preview FILE")
+    if not (args.out or args.shards or args.preview or args.bag):
+        raise SegPointError("nothing to write: give --out FOLDER, --shards FOLDER, --preview FILE or --bag FOLDER")
+    _check_bag(args)
     if args.shards and not args.config:
         raise SegPointError("--shards needs --config YAML, which says what to train on")
     given = [f"--{name}" for name in _DEFAULTS if getattr(args, name) is not None]
@@ -92,6 +109,33 @@ def _check(args: argparse.Namespace) -> None:
         check_target(args.preview, (".png",), makes_folder=True)
 
 
+def _check_bag(args: argparse.Namespace) -> None:
+    given = [f"--{name}" for name in _OF_BAGS if getattr(args, name) is not None]
+    if not args.bag:
+        if given:
+            raise SegPointError(f"{given[0]} goes with --bag FOLDER")
+        return
+    others = ["out", "shards", "preview", "config", "scenes"]
+    if args.of:
+        others += ["seed", "split", "scale", "sensor", "frames", "stride", "workers"]
+    wrong = [f"--{name}" for name in others if getattr(args, name) is not None]
+    if wrong:
+        what = (
+            "--bag --of takes the clouds as they are" if args.of else "--bag is one scene, of --seed, and nothing else"
+        )
+        raise SegPointError(f"{what}: leave out {', '.join(wrong)}")
+    for name, value in _OF_BAGS.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.frames < 2 or not 0 < args.rate <= _MOST_RATE or args.stride not in _STRIDES:
+        raise SegPointError(
+            f"--frames {args.frames} --rate {args.rate:g} --stride {args.stride}: expected at least 2 clouds, up to "
+            f"{_MOST_RATE:g} a second, and a stride of {', '.join(map(str, _STRIDES))}"
+        )
+    if args.sensor == "map":
+        raise SegPointError("--sensor map sees from nowhere, and a bag's sensor moves: take another")
+
+
 def _part(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     k, n = map(int, found.groups()) if found else (0, 0)
@@ -104,6 +148,26 @@ def _requests(args: argparse.Namespace) -> list[SceneRequest]:
     seeds = range(args.seed, args.seed + args.scenes)
     rooms = {"table": 0.0, "room": 1.0, "mix": DataConfig.rooms}[args.scale]
     return [SceneRequest(seed, args.split, draw_scale(seed, rooms), args.sensor) for seed in seeds]
+
+
+def _write_bag(args: argparse.Namespace) -> int:
+    """The bag, and how large it is."""
+    from segpoint_training.datasets.own_to_bag import write_bag_of
+    from segpoint_training.scenes.bag import BagRequest, write_scene_bag
+
+    began = time.monotonic()
+    if args.of:
+        clouds, rows, path = write_bag_of(args.bag, args.of, args.rate)
+        said = f"{rows} rows"
+    else:
+        clouds, scale = args.frames, _requests(args)[0].scale
+        sensor = args.sensor or draw_sensor(args.seed, scale)
+        scene = SceneRequest(args.seed, args.split, scale, sensor, 640 // args.stride, 480 // args.stride)
+        instructions, rows, path = write_scene_bag(args.bag, BagRequest(scene, clouds, args.rate), args.workers)
+        said = f"{scale} {args.seed} by {sensor}, {instructions} instructions in {rows} rows"
+    size = sum(file.stat().st_size for file in path.iterdir()) / 1e6
+    print(f"{clouds} clouds in {path}, {size:.0f} MB: {said}; {time.monotonic() - began:.0f} s")
+    return 0
 
 
 def _write_parts(

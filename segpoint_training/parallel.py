@@ -59,7 +59,7 @@ def in_order(
 def _spread(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Generator[Result, None, None]:
     others = set(multiprocessing.active_children())
     # Spawned, not forked: torch and OpenMP may run in this process already, and neither survives a fork.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -78,9 +78,9 @@ def _spread(function: Callable[[Item], Result], items: Sequence[Item], workers: 
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
-    """One thread a worker, set before numpy is loaded; the parent alone hears Ctrl-C, and does not go without it."""
-    os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
+def start_worker(threads: int = 1) -> None:
+    """Threads of a worker, set before torch is loaded; the parent alone hears Ctrl-C, and does not go without it."""
+    os.environ.update(dict.fromkeys(_THREAD_SETTINGS, str(threads)))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):

@@ -26,7 +26,8 @@ from segpoint_training.scenes.assets import asset_categories
 FORMAT = 2  # of a shard
 MANIFEST = "manifest.json"
 _COUNTS = ("train_scenes", "validation_scenes", "sentences", "workers")  # change how much there is, not what
-_DRAWN = ("folder.py", "sheet.py")  # write and draw scenes, and have no part in what they are
+# write, draw and go through scenes, and have no part in what they are
+_DRAWN = ("bag.py", "folder.py", "frame_draws.py", "sheet.py", "viewpoints.py")
 
 
 def make_stamp(data: DataConfig, cloud: CloudConfig) -> dict[str, Any]:

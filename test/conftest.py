@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from segpoint_ros.process import PROFILE, free_domain
 
 if TYPE_CHECKING:
     from robot import Robot
@@ -24,9 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Before anything imports torch or creates a DDS participant: both read their settings once.
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as segpoint sets it: spinning starves the other processes
-_OLD_NAME = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
-_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE" if _OLD_NAME else "FASTDDS_DEFAULT_PROFILES_FILE"
-os.environ[_PROFILE] = str(REPOSITORY / "config" / "fastdds_loopback.xml")
+os.environ[PROFILE] = str(REPOSITORY / "config" / "fastdds_loopback.xml")
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +46,13 @@ def shared() -> Path:
 def ros_environment() -> dict[str, str]:
     """The environment for a test's processes: a ROS domain that nobody else on this machine uses, loopback only."""
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "ROS_DOMAIN_ID": str(_free_domain()), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "ROS_DOMAIN_ID": str(free_domain()), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture
 def apart(ros_environment: dict[str, str]) -> dict[str, str]:
     """As ``ros_environment``, in another domain: for a node beside the module's."""
-    return {**ros_environment, "ROS_DOMAIN_ID": str(_free_domain())}
+    return {**ros_environment, "ROS_DOMAIN_ID": str(free_domain())}
 
 
 @pytest.fixture(scope="session")
@@ -88,9 +86,9 @@ def process(
     ros_environment: dict[str, str], log: Path, request: pytest.FixtureRequest
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The module's node, a process of its own, with the module's NODE_ARGUMENTS."""
-    from robot import node_process
+    from segpoint_ros.process import running_node
 
-    with node_process(ros_environment, log, *getattr(request.module, "NODE_ARGUMENTS", ())) as process:
+    with running_node(log, ros_environment, *getattr(request.module, "NODE_ARGUMENTS", ())) as process:
         yield process
 
 
@@ -102,15 +100,3 @@ def robot(ros_environment: dict[str, str], process: subprocess.Popen[bytes]) -> 
     robot = Robot(int(ros_environment["ROS_DOMAIN_ID"]))
     yield robot
     robot.close()
-
-
-def _free_domain() -> int:
-    """A domain whose first port is free: every participant of a domain takes ports from 7400 + 250 · domain on."""
-    for domain in random.sample(range(1, 100), 99):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", 7410 + 250 * domain))
-            except OSError:
-                continue
-            return domain
-    raise RuntimeError("every ROS domain of this machine is in use")

@@ -1,14 +1,9 @@
-"""The other side of the node, for tests: its process, and a robot that publishes clouds and hears what comes back."""
+"""The other side of the node, for tests: a robot that publishes clouds and hears what comes back."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import rclpy
@@ -28,29 +23,6 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 PATIENCE = 180.0  # seconds; a loaded machine loads a model slowly, and the first time exports its engines
 REPEAT = 10.0  # seconds after which a best-effort cloud is sent again
-
-
-@contextmanager
-def node_process(environment: dict[str, str], log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The real node as a process of its own; it is gone afterwards."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "segpoint_ros", "--ros-args", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
 
 
 class Robot:

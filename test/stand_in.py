@@ -1,7 +1,8 @@
-"""What `ros2 launch` starts in test_ros2_launch.py in place of the node and of RViz: it says how it was started.
+"""What `ros2 launch` starts in test_ros2_launch.py in place of the node, RViz and `segpoint`; it says how.
 
 Written to the folder $STAND_IN, as JSON: the arguments that are not ROS's, the parameters, what the topics of the node
-and of RViz resolve to, the level of the log and the transport's profile. It ends with $STAND_IN_ENDS.
+and of RViz resolve to, the level of the log and the transport's profile. It ends with $STAND_IN_ENDS, the player, with
+which all ends, once the node has said so, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +23,19 @@ RVIZ = Path(__file__).resolve().parents[1] / "config" / "segpoint.rviz"
 PROFILE = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
+def play(arguments: list[str]) -> NoReturn:
+    says = Path(os.environ["STAND_IN"])
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not any(says.glob("node.*")):
+        time.sleep(0.1)
+    said = {"arguments": arguments, "transport": [os.environ[name] for name in PROFILE if name in os.environ]}
+    (says / "player.json").write_text(json.dumps(said))
+    sys.exit(int(os.environ["STAND_IN_ENDS"]))
+
+
 def main(program: str, arguments: list[str]) -> NoReturn:
+    if program == "player":
+        play(arguments)
     rclpy.init(args=arguments)
     node = rclpy.create_node(
         "unnamed", allow_undeclared_parameters=True, automatically_declare_parameters_from_overrides=True

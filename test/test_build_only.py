@@ -12,9 +12,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 import rclpy  # noqa: E402
-from robot import PATIENCE, node_process  # noqa: E402
+from robot import PATIENCE  # noqa: E402
 
 from segpoint.backbone import cache_folder  # noqa: E402
+from segpoint_ros.process import running_node  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_it_builds_says_so_listens_to_nothing_and_stops(environment, tmp_path) -
     watcher = rclpy.create_node("watcher", context=context)
     seen, subscribed, end = False, set(), time.monotonic() + PATIENCE
     log = tmp_path / "node.log"
-    with node_process(environment, log, "-p", "build_only:=true") as process:
+    with running_node(log, environment, "-p", "build_only:=true") as process:
         while process.poll() is None and time.monotonic() < end:
             if "segpoint" in watcher.get_node_names():
                 seen = True

@@ -12,7 +12,7 @@ pytest.importorskip("diagnostic_msgs")
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 
 from segpoint_ros.diagnostics import LONGEST, TROUBLE_LASTS, WINDOW, Complaints, Health, Rate, kind_of  # noqa: E402
-from segpoint_ros.parameters import Diagnostics, Latency, Silence  # noqa: E402
+from segpoint_ros.settings import Diagnostics, Latency, Silence  # noqa: E402
 
 LIMITS = Diagnostics(Latency(warn=0.5, error=2.0), Silence(warn=5.0, error=30.0))
 

@@ -13,10 +13,10 @@ import yaml
 
 rclpy = pytest.importorskip("rclpy")
 
-from segpoint_ros import parameters  # noqa: E402
-from segpoint_ros.parameters import DESCRIBED, Parameters  # noqa: E402
+from segpoint_ros.changes import refusal, unknown  # noqa: E402
+from segpoint_ros.settings import DESCRIBED, Parameters  # noqa: E402
 
-LAUNCH_FILES = ("segpoint", "realsense", "lidar", "simulation", "two")
+LAUNCH_FILES = ("segpoint", "realsense", "lidar", "simulation", "two", "replay")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_a_preset_changes_parameters_that_there_are_to_values_that_are_allowed(c
     file = config / "presets" / f"{name}.yaml"
     changes = rclpy.parameter.parameter_dict_from_yaml_file(str(file), use_wildcard=True)
     given = [rclpy.Parameter.from_parameter_msg(change) for change in changes.values()]
-    assert given and not parameters.unknown(changes)
-    assert parameters.refusal(Parameters(), given, configured=False) == ""
+    assert given and not unknown(changes)
+    assert refusal(Parameters(), given, configured=False) == ""
     for change in given:
         default = DESCRIBED[change.name].default
         assert type(change.value) is type(default) and change.value != default, change.name

@@ -15,9 +15,9 @@ from visualization_msgs.msg import Marker  # noqa: E402
 from segpoint.instances import Instance, separate  # noqa: E402
 from segpoint.segmenter import Segmentation  # noqa: E402
 from segpoint_ros.markers import UP, target_markers  # noqa: E402
-from segpoint_ros.parameters import Parameters  # noqa: E402
 from segpoint_ros.pointcloud2 import make_cloud  # noqa: E402
 from segpoint_ros.result import LABELS_EACH, Result, make_result  # noqa: E402
+from segpoint_ros.settings import Parameters  # noqa: E402
 from segpoint_ros.tracking import Tracker  # noqa: E402
 
 HEADER = Header(frame_id="camera", stamp=Time(sec=12, nanosec=34))

@@ -25,7 +25,7 @@ from visualization_msgs.msg import Marker  # noqa: E402
 
 from segpoint.engines.runner import BACKENDS  # noqa: E402
 from segpoint.files import write_points  # noqa: E402
-from segpoint_ros import ask, parameters  # noqa: E402
+from segpoint_ros import ask, settings  # noqa: E402
 from segpoint_ros.answering import frame_of  # noqa: E402
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud  # noqa: E402
 from segpoint_training.demo import INSTRUCTION, TARGET  # noqa: E402
@@ -228,7 +228,7 @@ def test_a_parameter_of_no_type_costs_a_line(robot, process, cloud, log) -> None
 
 
 def test_backends_are_those_that_there_are() -> None:
-    assert parameters.BACKENDS == BACKENDS
+    assert settings.BACKENDS == BACKENDS
 
 
 def test_the_backend_is_in_the_log_and_in_the_diagnostics(robot, log) -> None:

@@ -13,9 +13,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from lifecycle_msgs.msg import Transition  # noqa: E402
-from robot import Robot, node_process  # noqa: E402
+from robot import Robot  # noqa: E402
 
 from segpoint.backbone import cache_folder  # noqa: E402
+from segpoint_ros.process import running_node  # noqa: E402
 from segpoint_training.demo import INSTRUCTION  # noqa: E402
 
 NODE_ARGUMENTS = ("-p", "autostart:=false", "-p", f"instruction:={INSTRUCTION}")
@@ -75,7 +76,7 @@ def test_while_the_model_is_loaded_everything_else_answers(robot, process) -> No
 def test_a_wrong_instruction_at_the_start_can_be_put_right(apart, tmp_path) -> None:
     many = "; ".join(f"mug {number}" for number in range(33))
     log = tmp_path / "log"
-    with node_process(apart, log, "-p", f"instruction:={many}") as process:
+    with running_node(log, apart, "-p", f"instruction:={many}") as process:
         assert process.wait(60) == 2
     assert "at most 32 instructions" in log.read_text() and "Traceback" not in log.read_text()
 
@@ -98,7 +99,7 @@ def test_a_wrong_model_is_a_failure_and_the_next_attempt_may_succeed(robot, proc
 def test_shutdown_by_transition_also_at_work(apart, cloud, tmp_path, state) -> None:
     start = "false" if state == "unconfigured" else "true"
     arguments = ("-p", f"autostart:={start}", "-p", f"instruction:={INSTRUCTION}")
-    with node_process(apart, tmp_path / "log", *arguments) as process:
+    with running_node(tmp_path / "log", apart, *arguments) as process:
         robot = Robot(int(apart["ROS_DOMAIN_ID"]))
         try:
             robot.wait(lambda: robot.diagnostics.get("state") == state, state)
@@ -127,7 +128,7 @@ def test_it_ends_soon_when_told_while_it_loads_or_builds(apart, tmp_path, doing,
     cache.mkdir()
     (cache / "backbones").symlink_to(cache_folder() / "backbones")  # and no engines: they are exported
     log = tmp_path / "log"
-    with node_process({**apart, "SEGPOINT_CACHE": str(cache)}, log) as process:
+    with running_node(log, {**apart, "SEGPOINT_CACHE": str(cache)}) as process:
         end = time.monotonic() + 60
         while doing not in log.read_text():
             assert time.monotonic() < end and process.poll() is None, log.read_text()

@@ -29,9 +29,9 @@ from segpoint.instances import Instance  # noqa: E402
 from segpoint.segmenter import Segmentation  # noqa: E402
 from segpoint_ros import outputs as module  # noqa: E402
 from segpoint_ros.outputs import Outputs, detection_array  # noqa: E402
-from segpoint_ros.parameters import Markers, Parameters  # noqa: E402
 from segpoint_ros.pointcloud2 import make_cloud, points_of, read_cloud  # noqa: E402
 from segpoint_ros.result import LABELS_EACH, Result, make_result  # noqa: E402
+from segpoint_ros.settings import Markers, Parameters  # noqa: E402
 from segpoint_ros.tracking import Tracker  # noqa: E402
 
 PATIENCE = 20.0  # seconds; a loaded machine discovers slowly

@@ -21,8 +21,10 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from segpoint.errors import SegPointError  # noqa: E402
-from segpoint_ros import parameter_table, parameters  # noqa: E402
-from segpoint_ros.parameters import DESCRIBED, PAIRS, Parameters, changed, declare, refusal, unknown  # noqa: E402
+from segpoint_ros import parameter_table  # noqa: E402
+from segpoint_ros.changes import changed, from_pairs, parse_pair, refusal, unknown  # noqa: E402
+from segpoint_ros.parameters import declare  # noqa: E402
+from segpoint_ros.settings import DESCRIBED, PAIRS, WHEN, Clusters, Parameters  # noqa: E402
 
 PATIENCE = 60.0
 TYPES = {
@@ -163,7 +165,7 @@ def test_every_parameter_is_described_over_ros(operator: Operator) -> None:
         assert descriptor.description.endswith(".") and len(descriptor.description) > 15
         assert (f"Unit: {about.unit}." in descriptor.description) == bool(about.unit)
         assert descriptor.read_only == (about.read == "start")
-        assert parameters.WHEN[about.read] in descriptor.additional_constraints
+        assert WHEN[about.read] in descriptor.additional_constraints
         ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
         assert [(r.from_value, r.to_value) for r in ranges] == (
             [about.bounds] if type(about.default) in (int, float) else []
@@ -217,7 +219,7 @@ def test_limits_are_judged_together(operator: Operator) -> None:
     reason = operator.set("clusters.max_points", 50)
     assert "clusters.min_points is 100 and clusters.max_points is 50" in reason
     assert operator.set_together(clusters__max_points=50, clusters__min_points=20) == ""
-    assert operator.node.settings.clusters == parameters.Clusters(0.0, 20, 50)
+    assert operator.node.settings.clusters == Clusters(0.0, 20, 50)
     # Each alone would be refused: the result counts.
     assert operator.set("clusters.min_points", 200)
     assert operator.set_together(clusters__min_points=200, clusters__max_points=300) == ""
@@ -328,3 +330,43 @@ def test_no_guess_where_nothing_is_like_it() -> None:
         "there is no parameter 'frame' (did you mean input.frame?)",
         "there is no parameter ''",
     ]
+
+
+def test_pairs_are_judged_as_a_node_judges_them() -> None:
+    texts = ["mask.threshold=.5", "tracking.distance=1e-2", "clusters.min_points=20", "autostart=false",
+             "instruction=a=b; 42", "output.highlight_color=[1, 2, 3]", "markers.text_height=1"]  # fmt: skip
+    settings = from_pairs(map(parse_pair, texts))
+    assert (settings.mask.threshold, settings.tracking.distance, settings.clusters) == (0.5, 0.01, Clusters(0.0, 20, 0))
+    assert (settings.instruction, settings.output.highlight_color) == ("a=b; 42", (1, 2, 3))
+    assert settings.autostart is False and type(settings.markers.text_height) is float
+    assert from_pairs([("markers.text_height", 1)]).markers.text_height == 1.0
+    assert from_pairs([]) == Parameters()
+    # A pair's limits are judged together.
+    assert from_pairs([("clusters.min_points", 9), ("clusters.max_points", 9)]).clusters.max_points == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("mask.threshold", "expected a parameter as NAME=VALUE, like mask.threshold=0.5, got 'mask.threshold'"),
+        ("threshhold=1", "there is no parameter 'threshhold' (did you mean mask.threshold?)"),
+        ("use_sim_time=true", "there is no parameter 'use_sim_time'"),
+        ("mask.threshold=high", "mask.threshold is 'high', expected a number, 0 to 1"),
+        ("mask.threshold=1.5", "mask.threshold is 1.5, expected a number, 0 to 1"),
+        ("mask.threshold=nan", "mask.threshold is nan, expected a number, 0 to 1"),
+        ("mask.threshold=inf", "mask.threshold is inf, expected a number, 0 to 1"),
+        ("clusters.min_points=2.5", "clusters.min_points is 2.5, expected a whole number, 0 to 10,000,000"),
+        ("clusters.min_points=true", "clusters.min_points is True, expected a whole number, 0 to 10,000,000"),
+        ("clusters.distance=0.0001", "clusters.distance is 0.0001, expected 0 or at least 0.001"),
+        ("autostart=1", "autostart is 1, expected true or false"),
+        ("output.highlight_color=red", "output.highlight_color is 'red', expected 3 whole numbers, 0 to 255"),
+        ("output.highlight_color=[0.5, 0, 0]", "output.highlight_color is [0.5, 0, 0], expected 3 whole numbers"),
+        ("output.highlight_color=[1, 2]", "output.highlight_color is [1, 2], expected 3 whole numbers, 0 to 255"),
+        ("input.frame=sideways", "input.frame is 'sideways', expected one of auto, optical, body, map"),
+        ("diagnostics.silence.error=2", "diagnostics.silence.warn is 5.0 and diagnostics.silence.error is 2.0"),
+    ],
+)
+def test_pairs_that_cannot_be_are_refused(text: str, complaint: str) -> None:
+    with pytest.raises(SegPointError) as caught:
+        from_pairs([parse_pair(text)])
+    assert complaint in str(caught.value)

@@ -16,8 +16,8 @@ from sensor_msgs.msg import PointCloud2  # noqa: E402
 from segpoint.instances import Instance  # noqa: E402
 from segpoint.segmenter import Segmentation  # noqa: E402
 from segpoint_ros.colours import PALETTE, target_colour  # noqa: E402
-from segpoint_ros.parameters import Clusters, Parameters, Tracking  # noqa: E402
 from segpoint_ros.result import LABELS_EACH, Result, make_result  # noqa: E402
+from segpoint_ros.settings import Clusters, Parameters, Tracking  # noqa: E402
 from segpoint_ros.tracking import MOST_TARGETS, Tracker  # noqa: E402
 
 M = 1000

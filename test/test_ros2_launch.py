@@ -1,4 +1,4 @@
-"""What the real `ros2 launch`, where it is installed, passes on. stand_in.py is started for the node and for RViz."""
+"""What the real `ros2 launch`, where it is installed, passes on. stand_in.py is started for every program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ ROS2 = shutil.which("ros2")
 if ROS2 is None:
     pytest.skip("no ros2 on the PATH", allow_module_level=True)
 
-LAUNCH_FILES = ("segpoint", "realsense", "lidar", "simulation", "two")
+LAUNCH_FILES = ("segpoint", "realsense", "lidar", "simulation", "two", "replay")
+REQUIRED = {"bag"}
 PROFILE = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 MINE = """\
 /**:
@@ -41,12 +42,17 @@ Said = dict[str, dict[str, Any]]  # by program and full name: "node.left.segpoin
 @pytest.fixture
 def launch(repository: Path, tmp_path: Path, ros_environment: dict[str, str]) -> Callable[..., Said]:
     """Launches a file of this repository with arguments, and returns what the programs said, by name."""
-    for package, program, short in (("segpoint_ros", "segpoint-node", "node"), ("rviz2", "rviz2", "rviz")):
+    programs = (
+        ("segpoint_ros", "segpoint-node", "node"),
+        ("segpoint_ros", "segpoint", "player"),
+        ("rviz2", "rviz2", "rviz"),
+    )
+    for package, program, short in programs:
         marker = tmp_path / "share" / "ament_index" / "resource_index" / "packages" / package
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
         executable = tmp_path / "lib" / package / program
-        executable.parent.mkdir(parents=True)
+        executable.parent.mkdir(parents=True, exist_ok=True)
         stand_in = Path(__file__).with_name("stand_in.py")
         executable.write_text(f'#!/bin/sh\nexec {sys.executable} {stand_in} {short} "$@"\n')
         executable.chmod(0o755)
@@ -77,7 +83,7 @@ def test_every_argument_is_described_and_has_a_default(repository: Path, name: s
     arguments = get_launch_description_from_python_launch_file(str(file)).get_launch_arguments()
     assert {"model", "instruction", "instruction_topic", "params_file", "rviz"} <= {each.name for each in arguments}
     for argument in arguments:
-        assert argument.default_value is not None, argument.name
+        assert (argument.default_value is None) == (argument.name in REQUIRED), argument.name
         assert len(argument.description) > 10, argument.name
 
 
@@ -187,3 +193,19 @@ def test_two_nodes_share_nothing_but_their_settings(launch: Callable[..., Said])
     assert second["topics"]["clicked_point"] == rviz["topics"]["/clicked_point"] == "/right/clicked_point"
     assert first["parameters"]["instruction"] == second["parameters"]["instruction"] == "the mug"
     assert rviz["arguments"][-1] == "camera2_link"
+
+
+def test_replay_plays_to_the_node_and_ends_with_it(launch: Callable[..., Said], repository: Path) -> None:
+    said = launch("replay", "bag:=run 1", "instruction:=the mug; the box", "namespace:=left", "rate:=2", "rviz:=false")
+    assert set(said) == {"node.left.segpoint", "player"}
+    node, player = said["node.left.segpoint"], said["player"]
+    assert player["arguments"] == [
+        "replay", "run 1", "--live", "--node=/left/segpoint",
+        "--instruction=the mug; the box", "--rate=2", "--out=out/replay",
+    ]  # fmt: skip
+    assert node["topics"]["~/input/points"] == "/segpoint/input/points"
+    assert node["transport"] == player["transport"] and not node["parameters"]["use_sim_time"]
+    with pytest.raises(AssertionError, match="the replay has ended with 1"):
+        launch("replay", "bag:=run1", "rviz:=false", ends=1)
+    with pytest.raises(AssertionError, match="missing required argument 'bag'"):
+        launch("replay")

@@ -25,7 +25,8 @@ from std_msgs.msg import Header  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
 from segpoint.errors import SegPointError  # noqa: E402
-from segpoint_ros.place import TOLERANCE, Pointing, Transforms, take_box, take_click  # noqa: E402
+from segpoint_ros.place import Pointing, take_box, take_click  # noqa: E402
+from segpoint_ros.transforms import TOLERANCE, HeardTransforms  # noqa: E402
 
 NAN, INF = float("nan"), float("inf")
 NOW = Stamp(sec=100)
@@ -160,7 +161,7 @@ def test_without_tf2_another_frame_is_refused_with_what_to_do(node, monkeypatch)
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
     before = len(list(node.subscriptions))
-    transforms = Transforms(node)
+    transforms = HeardTransforms(node)
     with pytest.raises(SegPointError) as refusal:
         click("map").in_frame("/camera", NOW, transforms)
     message = str(refusal.value)
@@ -201,14 +202,14 @@ class StandInBuffer:
 
 
 @pytest.fixture
-def stand_in(node, monkeypatch) -> Iterator[Transforms]:
+def stand_in(node, monkeypatch) -> Iterator[HeardTransforms]:
     tf2_ros = ModuleType("tf2_ros")
     for kind in (TransformException, LookupException, ExtrapolationException):
         setattr(tf2_ros, kind.__name__, kind)
     tf2_ros.Buffer = StandInBuffer
     tf2_ros.TransformListener = lambda buffer, node: SimpleNamespace(unregister=lambda: None)
     monkeypatch.setitem(sys.modules, "tf2_ros", tf2_ros)
-    transforms = Transforms(node)
+    transforms = HeardTransforms(node)
     yield transforms
     transforms.destroy()
     transforms.destroy()  # which does nothing
@@ -314,7 +315,7 @@ def eventually(attempt: Callable[[], object], patience: float = 20.0) -> None:
 def test_real_transforms(spun, context, monkeypatch) -> None:
     pytest.importorskip("tf2_ros")
     threads = threading.active_count()
-    transforms = Transforms(spun)
+    transforms = HeardTransforms(spun)
     robot = Robot(context)
     try:
         click("camera").in_frame("camera", NOW, transforms)
@@ -347,7 +348,7 @@ def test_real_transforms(spun, context, monkeypatch) -> None:
 
         # One that comes a little later than its cloud is waited for.
         with monkeypatch.context() as patient:
-            patient.setattr("segpoint_ros.place.WAIT", 20.0)  # this machine may be busy
+            patient.setattr("segpoint_ros.transforms.WAIT", 20.0)  # this machine may be busy
             later = threading.Timer(0.1, robot.tell_position, [10.4])
             later.start()
             np.testing.assert_allclose(seen(10.3), robot.see(thing, 10.3), atol=1e-6)
@@ -375,7 +376,7 @@ def test_real_transforms_after_a_bag_begins_again(spun, context) -> None:
     from rosgraph_msgs.msg import Clock
 
     spun.set_parameters([Parameter("use_sim_time", value=True)])
-    transforms = Transforms(spun)
+    transforms = HeardTransforms(spun)
     robot = Robot(context)
     clock = robot.node.create_publisher(Clock, "/clock", 1)
     try:

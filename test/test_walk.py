@@ -107,17 +107,18 @@ def test_the_bundle_says_what_it_was_made_of(walk: Path):
 
 def test_the_node_answers_with_it(walk: Path, cache: Path, ros_environment: dict[str, str]):
     pytest.importorskip("rclpy")
-    from robot import Robot, node_process
+    from robot import Robot
     from std_msgs.msg import Header
 
     from segpoint_ros.pointcloud2 import make_cloud, points_of
+    from segpoint_ros.process import running_node
 
     points = read_points(walk / "mine" / "scene_0.pcd")
     expected = Segmenter.from_bundle(walk / "bundle", device="cpu").segment(points.xyz, ASKED, rgb=points.rgb)
     cloud = make_cloud(Header(frame_id="camera_depth_optical_frame"), points.xyz, points.rgb)
     environment = {**ros_environment, "SEGPOINT_CACHE": str(cache)}
     parameters = ["-p", f"model.bundle:={walk / 'bundle'}", "-p", f"instruction:={ASKED}"]
-    with node_process(environment, walk / "node.log", *parameters):
+    with running_node(walk / "node.log", environment, *parameters):
         robot = Robot(int(environment["ROS_DOMAIN_ID"]))
         try:
             robot.wait_for_active()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,17 +16,14 @@ from segpoint_training.scenes.objects import build
 from segpoint_training.scenes.recipes import draw_recipe
 from segpoint_training.scenes.recording import Recording, by_camera, by_lidar, cropped
 from segpoint_training.scenes.render import Thing
-from segpoint_training.scenes.request import SCALES, SPLITS, draw_share
+from segpoint_training.scenes.request import SCALES, SHARES, SPLITS, draw_sensor
 from segpoint_training.scenes.room import Furniture, Table, draw_room, draw_table
 from segpoint_training.scenes.room_scene import record_room
 from segpoint_training.scenes.scene import GROUND, Scene, SceneObject
+from segpoint_training.scenes.stage import Stage
 from segpoint_training.scenes.standing import Recorded, describe, scene_object, see_through
 
 SENSORS = ("kinect", "realsense", "stereo", "lidar", "map")
-_SHARES = {
-    "table": (("kinect", 0.35), ("realsense", 0.35), ("stereo", 0.2), ("lidar", 0.1)),
-    "room": (("kinect", 0.18), ("realsense", 0.2), ("stereo", 0.12), ("lidar", 0.2), ("map", 0.3)),
-}
 _INSTANCES = 1_000_000  # object instances a family may draw from
 _ENOUGH, _SPARSE = 60, 3000  # LiDAR points an object, and a scan, should have
 
@@ -47,8 +45,8 @@ def generate_scene(seed: int, split: str = "train", sensor: str | None = None, w
         raise SegPointError(f"a seed is a number from 0, got {seed}")
     if scale not in SCALES:
         raise SegPointError(f"scale must be one of {SCALES}, got {scale!r}")
-    sensors = tuple(name for name, _ in _SHARES[scale])
-    sensor = sensor or draw_share(seed, _SHARES[scale])
+    sensors = tuple(name for name, _ in SHARES[scale])
+    sensor = sensor or draw_sensor(seed, scale, moving=False)
     if sensor not in sensors:
         raise SegPointError(f"sensor must be one of {sensors} for the scale {scale!r}, got {sensor!r}")
     stream = (seed, SPLITS.index(split), SENSORS.index(sensor))
@@ -58,10 +56,10 @@ def generate_scene(seed: int, split: str = "train", sensor: str | None = None, w
     scene = Scene(
         xyz=recording.xyz,
         rgb=recording.rgb,
-        instance=_instances(recording.body, len(objects)),
+        instance=instances_of(recording.body, len(objects)),
         width=recording.width,
         height=recording.height,
-        objects=_seen(recording, objects, nameless),
+        objects=seen_objects(recording, objects, nameless),
         seed=seed,
         sensor=sensor,
         scale=scale,
@@ -120,6 +118,29 @@ def record_table(rng: np.random.Generator, split: str, sensor: str, width: int,
     return recording, [top, *map(describe, placed)], see_through(placed)
 
 
+def stage_table(rng: np.random.Generator, split: str, sensor: str, width: int, height: int) -> Stage:
+    """A tabletop in the level frame below the sensor."""
+    arrangement = arrange(rng, split, sensor, width, height)
+    table, placed = arrangement.table, arrangement.placed
+    camera = arrangement.camera
+    if sensor == "lidar":
+        camera = replace(camera, above=camera.above * float(rng.uniform(0.5, 1.0)))
+    return Stage(
+        things=[
+            (table.mesh, table.surface),
+            *((p.mesh, p.model.surface) for p in placed),
+            *((f.mesh, f.surface) for f in arrangement.room),
+        ],
+        objects=[
+            scene_object(GROUND, table.category, table.box, 0, "upright", table.material),
+            *map(describe, placed),
+        ],
+        nameless=see_through(placed),
+        camera=camera,
+        reach=float(rng.uniform(3, 8)),
+    )
+
+
 def _scanned(things: list[Thing], camera: Camera, objects: int, rng: np.random.Generator) -> Recording:
     """From about where the camera stands, or lower; again where the beams missed the objects, as a person would."""
     best: tuple[int, Recording] | None = None
@@ -134,12 +155,14 @@ def _scanned(things: list[Thing], camera: Camera, objects: int, rng: np.random.G
     return best[1]
 
 
-def _instances(body: np.ndarray, count: int) -> np.ndarray:
+def instances_of(body: np.ndarray, count: int) -> np.ndarray:
     """Object ids from indices: the first ``count`` things are objects 1, 2, …; all behind them is background."""
     return np.where(body >= count, 0, body + 1).astype(np.int32)
 
 
-def _seen(recording: Recording, objects: list[SceneObject], nameless: frozenset[int]) -> tuple[SceneObject, ...]:
+def seen_objects(
+    recording: Recording, objects: Sequence[SceneObject], nameless: frozenset[int]
+) -> tuple[SceneObject, ...]:
     """The first object and every other of which a point was measured, with colour and count."""
     points = np.bincount(recording.body[recording.body >= 0], minlength=len(objects))
     return tuple(

@@ -16,7 +16,7 @@ Rules we chose:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from .meaning import Statement, View, referents
 from .naming import Name, Names, phrased
 from .phrasing import FRAMES, say
 from .places import spatial_statements
-from .scene import GROUND, Instruction, Scene
+from .scene import GROUND, Instruction, Scene, SceneObject
 from .vocabulary import Level, Number, answer_word
 
 MIX = {"category": 0.18, "attribute": 0.20, "spatial": 0.26, "implicit": 0.12, "zero-target": 0.24}
@@ -61,11 +61,33 @@ def write_instructions(
     """
     if split not in FRAMES:
         raise SegPointError(f"split must be one of {tuple(FRAMES)}, got {split!r}")
-    names = Names(View.of(scene), rng, split)
-    there, missing = _pools(names)
-    held_out = {o.id for o in scene.objects if o.category in HELD_OUT} if split == "open" else set()
-    categories = {o.id: o.category for o in scene.objects}
-    written: dict[str, Instruction] = {}
+    statements = statements_of(Names(View.of(scene), rng, split))
+    return [instruction for instruction, _ in draw_instructions(statements, scene.objects, rng, split, count)]
+
+
+def statements_of(names: Names) -> list[tuple[str, Statement]]:
+    """All that is to be said about a view, with its kind; without targets, the kind that it denies."""
+    kinds = {
+        "category": _category(names),
+        "attribute": attribute_statements(names),
+        "spatial": spatial_statements(names),
+        "implicit": implicit_statements(names),
+    }
+    return [(kind, statement) for kind, statements in kinds.items() for statement in statements]
+
+
+def draw_instructions(
+    statements: Iterable[tuple[str, Statement]],
+    objects: Sequence[SceneObject],
+    rng: np.random.Generator,
+    split: str,
+    count: int,
+) -> list[tuple[Instruction, Statement]]:
+    """Up to ``count`` of the statements about ``objects`` as sentences, about in the shares of ``MIX``."""
+    there, missing = _pools(statements)
+    held_out = {o.id for o in objects if o.category in HELD_OUT} if split == "open" else set()
+    categories = {o.id: o.category for o in objects}
+    written: dict[str, tuple[Instruction, Statement]] = {}
     phrases: set[str] = set()
     zeros = 0
     while len(written) < count and (any(there.values()) or any(missing.values())):
@@ -82,25 +104,17 @@ def write_instructions(
         phrases.add(statement.phrase)
         zeros += not statement.targets
         answer = answer_word({categories[i] for i in statement.targets}) if statement.targets else ""
-        written[text] = Instruction(text, kind, statement.targets, answer)
+        written[text] = Instruction(text, kind, statement.targets, answer), statement
     return list(written.values())
 
 
-def _pools(names: Names) -> tuple[dict[str, Families], dict[str, Families]]:
-    """All statements by kind and family: those with targets, and those without, by the kind that they deny."""
-    there: dict[str, Families] = {}
-    missing: dict[str, Families] = {}
-    kinds = {
-        "category": _category(names),
-        "attribute": attribute_statements(names),
-        "spatial": spatial_statements(names),
-        "implicit": implicit_statements(names),
-    }
-    for kind, statements in kinds.items():
-        there[kind], missing[kind] = {}, {}
-        for statement in statements:
-            families = there[kind] if statement.targets else missing[kind]
-            families.setdefault(statement.family, []).append(statement)
+def _pools(statements: Iterable[tuple[str, Statement]]) -> tuple[dict[str, Families], dict[str, Families]]:
+    """By kind and family: those with targets, and those without, by the kind that they deny."""
+    there: dict[str, Families] = {kind: {} for kind in MIX if kind != "zero-target"}
+    missing: dict[str, Families] = {kind: {} for kind in there}
+    for kind, statement in statements:
+        families = there[kind] if statement.targets else missing[kind]
+        families.setdefault(statement.family, []).append(statement)
     return there, missing
 
 

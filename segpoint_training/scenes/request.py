@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 SCALES = ("table", "room")
 SPLITS = ("train", "test", "open")
+SHARES = {  # of the sensors, where none is asked for
+    "table": (("kinect", 0.35), ("realsense", 0.35), ("stereo", 0.2), ("lidar", 0.1)),
+    "room": (("kinect", 0.18), ("realsense", 0.2), ("stereo", 0.12), ("lidar", 0.2), ("map", 0.3)),
+}
 # The two irrational steps of the R2 sequence (the plane's golden ratio): along any run of seeds the pairs that they
 # give fill the unit square evenly, so a share of 30 % is 30 % of ten scenes already, and of any machine's part.
 _STEPS = (0.7548776662466927, 0.5698402909980532)
@@ -49,6 +53,12 @@ class SceneRequest:
 def draw_scale(seed: int, rooms: float) -> str:
     """The scale of a seed where ``rooms`` is the share of rooms."""
     return "room" if (0.5 + seed * _STEPS[0]) % 1.0 < rooms else "table"
+
+
+def draw_sensor(seed: int, scale: str, moving: bool = True) -> str:
+    """The sensor of a seed; ``moving``: of those that see from one place at a time."""
+    shares = [(name, share) for name, share in SHARES[scale] if not (moving and name == "map")]
+    return draw_share(seed, shares)
 
 
 def draw_share(seed: int, shares: Sequence[tuple[str, float]]) -> str:

@@ -14,11 +14,13 @@ from segpoint_training.scenes.render import Thing, World
 from segpoint_training.scenes.rooms import Room, furnish
 from segpoint_training.scenes.scene import GROUND, SceneObject
 from segpoint_training.scenes.shapes import Mesh, rotation
+from segpoint_training.scenes.stage import Stage
 from segpoint_training.scenes.standing import Recorded, box_of, describe, scene_object, see_through
 
 _STANDS = 14  # places a viewer may take that are compared
 _EYE, _MOUNTED = (1.0, 1.8), (0.25, 1.6)  # metres over the floor, of cameras and of LiDARs
 _CLOSE = 0.9  # metres to what stands in the way
+_WALL = 0.12  # metres that are kept to the walls
 _SEEN = 20  # points of an object that has been seen
 _Located = tuple[Recording, np.ndarray, np.ndarray]  # with rotation and shift from the room's frame to the scene's
 
@@ -45,6 +47,34 @@ def record_room(rng: np.random.Generator, split: str, sensor: str, width: int,
         things = _things(room, turn, shift)
         recording = by_camera(things, camera, sensor, rng, _casting(room, things))
     return recording, _objects(room, turn, shift), see_through(room.placed)
+
+
+def stage_room(rng: np.random.Generator, split: str, sensor: str, width: int, height: int) -> Stage:
+    """A room in the level frame of the place from which a camera or a LiDAR first sees it."""
+    room = furnish(rng, split)
+    if sensor == "lidar":
+        spot = _free_spot(rng, room, _MOUNTED)
+        stand = _Stand(spot, float(np.arctan2(-spot[1], -spot[0]) + rng.normal(0, 0.5)))
+        camera = _posed(rng, draw_camera(rng, "realsense", width, height), float(spot[2]), 0.0)
+    else:
+        camera, stand = _looking(rng, room, draw_camera(rng, sensor, width, height))
+    turn, shift = _level(stand)
+    half = np.array([room.shell.length, room.shell.width]) / 2 - _WALL
+
+    def free(place: np.ndarray) -> bool:
+        spot = turn.T @ (place - shift)
+        return bool((np.abs(spot[:2]) < half).all()) and not any(_blocks(p, spot) for p in room.placed)
+
+    things = _things(room, turn, shift)
+    return Stage(
+        things=things,
+        objects=_objects(room, turn, shift),
+        nameless=see_through(room.placed),
+        camera=camera,
+        casting=_casting(room, things),
+        reach=float(rng.uniform(8, 30)),
+        free=free,
+    )
 
 
 def _mapped(rng: np.random.Generator, room: Room) -> _Located:
@@ -110,7 +140,7 @@ def _objects(room: Room, turn: np.ndarray, shift: np.ndarray) -> list[SceneObjec
 
 def _free_spot(rng: np.random.Generator, room: Room, heights: tuple[float, float]) -> np.ndarray:
     """(3,) a point in the room that is not in or over furniture."""
-    half = np.array([room.shell.length, room.shell.width]) / 2 - 0.12
+    half = np.array([room.shell.length, room.shell.width]) / 2 - _WALL
     spot = np.zeros(3)
     for _ in range(60):
         spot = np.append(rng.uniform(-half, half), rng.uniform(*heights))

@@ -1,0 +1,1 @@
+"""``segpoint annotate``: label a bag's clouds in the browser, with the model's and geometry's proposals."""

@@ -1,0 +1,163 @@
+"""Gathers a bag's record while it is replayed, and leaves it on the disk whatever ends the replay."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from segpoint.errors import SegPointError
+from segpoint.files import check_folder
+from segpoint_replay.gallery import Gallery
+from segpoint_replay.job import Job
+from segpoint_replay.measures import Said, Scorer
+from segpoint_replay.record import ANSWERS, LOG, PICTURES, REPORT, RUN, Answered, FrameTime, Run, read_run, write_run
+from segpoint_replay.versions import bag_fingerprint
+
+if TYPE_CHECKING:
+    from segpoint_replay.recording import Frame, Recording
+    from segpoint_replay.truth import Truth
+
+LOCK = ".lock"
+_SELDOM = 60.0  # seconds between records of what is done so far, for a process that is killed
+
+
+class Recorder:
+    """The folder of a job while it is replayed, offline or live: enter it when the first cloud's turn comes.
+
+    It then holds an incomplete record and no pictures or report of an earlier replay, and after it, also after an
+    exception or Ctrl-C, all that was added, with its pictures and the report. backend: what computes.
+    """
+
+    def __init__(self, job: Job, recording: Recording, versions: dict[str, str], backend: str) -> None:
+        self._job, self._recording, self._versions, self._backend = job, recording, versions, backend
+        self._folder = Path(job.out)
+        self._scorer = Scorer(recording.pose)
+        self._gallery = Gallery(self._folder / PICTURES)
+        self._frames: list[FrameTime] = []
+        self._answers: list[Answered] = []
+        self._frame_id = self._axes = ""
+        self._begun = self._saved = 0.0
+        self._aside = 0.0  # seconds for pictures and records, which are no part of the replay
+        self.wall: float | None = None
+        """Seconds that the clouds took together, where that is not all the time within ``with``."""
+        self.troubles: list[str] = []
+        """What went wrong beside what the bag itself could not give (`Recording.troubles`)."""
+
+    def __enter__(self) -> Recorder:
+        self._gallery.clear()
+        (self._folder / REPORT).unlink(missing_ok=True)
+        self._begun = time.perf_counter()
+        self._save()
+        return self
+
+    def add(
+        self,
+        when: FrameTime,
+        frame: Frame,
+        axes: str,
+        answers: Sequence[Said] = (),
+        truths: Sequence[Truth] = (),
+    ) -> None:
+        """Note one cloud, in their order: what it was answered, if it was, and what those answers score.
+
+        axes: of its frame, one of FRAMES.   truths: of the answers to the same words.
+        """
+        self._frames.append(when)
+        self._frame_id, self._axes = self._frame_id or frame.message.header.frame_id, self._axes or axes
+        if answers:
+            rows = self._scorer.score(frame, answers, truths)
+            self._answers += rows
+            started = time.perf_counter()
+            self._gallery.add(frame, axes, answers, truths, rows)
+            self._aside += time.perf_counter() - started
+        if time.perf_counter() - self._saved > _SELDOM:
+            self._save()
+
+    def run(self, complete: bool = False) -> Run:
+        """The record so far."""
+        return Run(
+            job=self._job.to_dict(),
+            versions=self._versions,
+            topic=self._recording.topic,
+            frame_id=self._frame_id,
+            axes=self._axes,
+            backend=self._backend,
+            wall=time.perf_counter() - self._begun - self._aside if self.wall is None else self.wall,
+            frames=tuple(self._frames),
+            answers=tuple(self._answers),
+            troubles=(*self._recording.troubles, *self.troubles),
+            pictures=self._gallery.pictures,
+            complete=complete,
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        from segpoint_replay.report import write_report
+
+        self.wall = self.run().wall
+        complete = error is None
+        self._save(complete)
+        run = self.run(complete)
+        write_report(run, self._folder / PICTURES, self._folder / REPORT)
+
+    def _save(self, complete: bool = False) -> None:
+        started = time.perf_counter()
+        write_run(self.run(complete), self._folder / RUN)
+        self._saved = time.perf_counter()
+        self._aside += self._saved - started
+
+
+@contextmanager
+def claimed(job: Job) -> Iterator[None]:
+    """The job's folder for this replay alone. Raises SegPointError where another one writes there."""
+    folder = Path(job.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise SegPointError(f"another replay writes to {folder}: wait for it, or give another --out") from error
+
+
+def check_output(job: Job) -> None:
+    """Raise SegPointError unless a bag's results can be written into ``job.out``, over nothing but those of an earlier
+    replay of it."""
+    folder = Path(job.out)
+    check_folder(folder)
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= {LOG, LOCK}:
+        return
+    try:
+        run = read_run(folder)
+    except SegPointError as error:
+        raise SegPointError(
+            f"{folder} holds something that is not of `segpoint replay` and stays: give another --out, or move it away"
+        ) from error
+    if run.job["way"] != job.way:
+        raise SegPointError(
+            f"{folder} holds the {run.job['way']} replay of this bag, which stays: give --out for the {job.way} one"
+        )
+    if run.versions.get("bag") != bag_fingerprint(job):
+        raise SegPointError(
+            f"{folder} holds the replay of another bag, or of this one before it was changed, {run.job['bag']}, and "
+            "stays: give another --out, or move it away"
+        )
+
+
+def finished(job: Job, versions: dict[str, str]) -> Run | None:
+    """The record of the same job, made earlier of the same things, complete and with all beside it; None where there
+    is none."""
+    try:
+        run = read_run(job.out)
+    except SegPointError:
+        return None
+    wanted = json.loads(json.dumps({**job.to_dict(), "out": run.job.get("out")}))  # a folder may have been moved
+    whole = run.complete and all((Path(job.out) / part).exists() for part in (ANSWERS, REPORT))
+    return run if whole and run.job == wanted and run.versions == versions else None
