@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segpoint import __version__
-from segpoint.errors import SegPointError
+from segpoint.errors import SegPointError, printable
 
 if TYPE_CHECKING:
     from segpoint.files import PointFile
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         args = _parsed(argv)
         return args.run(args)
     except SegPointError as error:
-        print(f"segpoint: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"segpoint: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `segpoint … | head`: the reader has gone, nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -339,7 +339,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         _require(
             more == [...] or len(value) == 1 + len(more), f"{where} must be {1 + len(more)} values, got {value!r:.80}"
         )
-        return tuple(_value(item, v, where) for v in value)
+        items = [item] * len(value) if more == [...] else [item, *more]
+        return tuple(_value(kind, v, where) for kind, v in zip(items, value, strict=True))
     if typing.get_origin(kind) is dict:
         _require(isinstance(value, dict), f"{where} must be a table, got {value!r:.80}")
         item = typing.get_args(kind)[1]

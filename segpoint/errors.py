@@ -8,5 +8,11 @@ class SegPointError(ValueError):
     """
 
 
+def printable(text: str) -> str:
+    """Text as a terminal may show it: control characters, also those that turn the direction, as escapes. What others
+    wrote (a topic's name, an instruction, a path) could otherwise steer the terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class DeviceLost(SegPointError):
     """The GPU has failed, and this process cannot use it any more: only a new one can."""

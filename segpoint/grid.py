@@ -7,6 +7,7 @@ import torch
 
 _LARGEST_TABLE = 1 << 24  # cells; above this, touching a table's pages costs more than sorting the points
 _LARGEST_NUMBER = 1 << 60
+_FARTHEST = 2.0**61  # cells from the origin
 
 
 def cell_numbers(
@@ -18,7 +19,8 @@ def cell_numbers(
     """
     number, total = np.zeros(len(points), np.int64), 1
     for axis in points.T:
-        cell = np.floor(axis / edge).astype(np.int64)
+        # One stray point at 1e30 m: beyond so many cells no number tells them apart any more.
+        cell = np.clip(np.floor(axis / edge), -_FARTHEST, _FARTHEST).astype(np.int64)
         cell -= cell.min()
         size = int(cell.max()) + 1
         if total * size > _LARGEST_NUMBER:  # a huge map: number only the rows of cells that are in use

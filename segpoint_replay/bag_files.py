@@ -6,10 +6,11 @@ as any other; the metadata, where there is any, say what should be there.
 
 from __future__ import annotations
 
+import heapq
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePath
@@ -109,6 +110,27 @@ class Part:
             if name in wanted and since <= received < until and _named(kind) in kinds:
                 data = _ros1_to_cdr(content, _named(kind)) if self._ros1 else _unpacked_message(content)
                 yield Message(name, _named(kind), received, data)
+
+    def in_order(
+        self, kinds: Collection[str], topic: str = "", since: int = 0, until: int = NEVER
+    ) -> Iterator[Message]:
+        """The same in order of time also where the file is cut: messages wait in memory for earlier ones that were
+        written after them. Such a file is read twice."""
+        if not self.cut:
+            yield from self.messages(kinds, topic, since, until)
+            return
+        times: list[int] = []
+        with suppress(Exception):  # raised below, after the messages before the damage
+            for message in self.messages(kinds, topic, since, until):
+                times.append(message.received)
+        due = iter(sorted(times))
+        waiting: list[tuple[int, int, Message]] = []
+        following = next(due, NEVER)
+        for place, message in enumerate(self.messages(kinds, topic, since, until)):
+            heapq.heappush(waiting, (message.received, place, message))
+            while waiting and waiting[0][0] == following:
+                yield heapq.heappop(waiting)[2]
+                following = next(due, NEVER)
 
 
 @contextmanager

@@ -100,6 +100,7 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     from segpoint.config import BundleConfig
     from segpoint.prompts import check_instruction
     from segpoint_replay.offline import settings_of
+    from segpoint_replay.pages import check_page
     from segpoint_replay.recorder import check_output
     from segpoint_ros.changes import parse_pair
     from segpoint_ros.request import split_instructions
@@ -138,6 +139,8 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     settings_of(jobs[0])
     for job in jobs:
         check_output(job)
+    if len(jobs) > 1:
+        check_page(Path(args.out or OUT) / INDEX)
     return jobs
 
 
@@ -165,10 +168,12 @@ def _compare(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error("--compare takes two runs and no bag")
     page = Path(args.out or COMPARISON)
     check_target(page, (".html",))
+    from segpoint_replay.pages import check_page
     from segpoint_replay.report import write_comparison
     from segpoint_replay.summary import compare
     from segpoint_replay.tables import print_comparison
 
+    check_page(page)
     first, second = (read_run(_record(Path(path))) for path in args.compare)
     comparison = compare(first, second)
     write_comparison(first, second, page)

@@ -92,7 +92,7 @@ def replay_live(job: Job, progress: bool = True) -> Run:
         player.connect(check, FOUND_WITHIN, LOADS_WITHIN)
         if job.node:
             made = {**made, "bundle": player.diagnostics.get("model", ""), "bundle_sha256": "not known"}
-        recorder = Recorder(job, recording, made, player.diagnostics.get("backend", ""))
+        recorder = Recorder(job, recording, questions, made, player.diagnostics.get("backend", ""))
         replay = _Replay(job, recording, questions, settings, player, check)
         with claimed(job), AnswersBag(Path(job.out) / ANSWERS, recording) as bag, recorder:
             failure = replay.play(progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from segpoint_training.metrics import iou
 
 if TYPE_CHECKING:
     from segpoint_replay.recording import Frame
+    from segpoint_replay.transforms import Place, TransformTree
     from segpoint_replay.truth import Truth
     from segpoint_ros.result import Result
 
@@ -62,13 +63,15 @@ def instruction_mask(label: np.ndarray, place: int) -> np.ndarray:
 class Scorer:
     """Turns the answers about one cloud after the other into rows of the record.
 
-    pose: where the frame with this id was at a time in nanoseconds, (4, 4) in a frame that stands still; None where
-    that is not known (`Recording.pose`).
+    tree: says where the clouds' frames were in one that stands still (`Recording.tree`).
+    unplaced: clouds whose frame it knows, but not at their time. They have no stability, for to compare them in the
+    sensor's frame would call its movement the answer's.   scored: clouds that came.
     """
 
-    def __init__(self, pose: Callable[[str, int], np.ndarray | None]) -> None:
-        self._pose = pose
-        self._origin: np.ndarray | None = None
+    def __init__(self, tree: TransformTree) -> None:
+        self._tree = tree
+        self.unplaced = self.scored = 0
+        self._origins: dict[str, np.ndarray] = {}  # by root
         self._before: Mapping[str, _Seen] = {}  # by instruction, of the last answered cloud
         self._before_true: Mapping[str, _Seen] = {}
 
@@ -81,12 +84,9 @@ class Scorer:
         xyz = read_cloud(frame.message, copy=False).xyz
         valid = np.isfinite(xyz).all(axis=1)
         truth_of = {truth.instruction: truth for truth in reversed(truths)}  # of two rows of the same words the first
-        pose = self._pose(header.frame_id, frame.stamp)
-        if self._origin is None and pose is not None:
-            self._origin = np.round(pose[:3, 3] / CELL) * CELL
-        space = _Space.of(xyz[valid], header.frame_id, pose, self._origin)
-        now = {one.instruction: space.marked(one.mask[valid]) for one in answers}
-        now_true = {text: space.marked(truth.mask[valid]) for text, truth in truth_of.items()}
+        space = self._space(xyz[valid], header.frame_id, frame.stamp)
+        now = {one.instruction: space.marked(one.mask[valid]) for one in answers} if space else {}
+        now_true = {text: space.marked(truth.mask[valid]) for text, truth in truth_of.items()} if space else {}
         rows = tuple(
             _row(
                 frame.number,
@@ -100,6 +100,18 @@ class Scorer:
         )
         self._before, self._before_true = now, now_true
         return rows
+
+    def _space(self, xyz: np.ndarray, frame_id: str, stamp: int) -> _Space | None:
+        """The cells of points (M, 3), None where the cloud is not to be compared with any."""
+        self.scored += 1
+        place = self._tree.place(frame_id, stamp)
+        if place is None and self._tree.knows(frame_id):
+            self.unplaced += 1
+            return None
+        if place is None:
+            return _Space.of(xyz, frame_id)
+        origin = self._origins.setdefault(place.root, np.round(place.pose[:3, 3] / CELL) * CELL)
+        return _Space.of(xyz, frame_id, place, origin)
 
 
 def _row(
@@ -148,25 +160,25 @@ class _Seen:
 
 @dataclass(frozen=True, eq=False)
 class _Space:
-    """The cells of a cloud's points.   frame: their axes, None for those that stand still.   cells: (n,) int64,
-    ascending.   of_point: (M,) each point's place among them.   points: (n,) how many each has."""
+    """The cells of a cloud's points.   frame: their axes, the sensor's or those of the transforms' root.   cells: (n,)
+    int64, ascending.   of_point: (M,) each point's place among them.   points: (n,) how many each has."""
 
-    frame: str | None
+    frame: str
     cells: np.ndarray
     of_point: np.ndarray
     points: np.ndarray
 
     @classmethod
-    def of(cls, xyz: np.ndarray, frame_id: str, pose: np.ndarray | None, origin: np.ndarray | None = None) -> _Space:
+    def of(cls, xyz: np.ndarray, frame_id: str, place: Place | None = None, origin: np.ndarray | float = 0.0) -> _Space:
         """xyz: (M, 3), finite, in the sensor's frame ``frame_id``.   origin: (3,) near the poses, which may be in a
         map's far coordinates."""
         xyz = np.asarray(xyz, dtype=np.float64)
-        if pose is not None:
-            xyz = xyz @ pose[:3, :3].T + (pose[:3, 3] if origin is None else pose[:3, 3] - origin)
+        if place is not None:
+            xyz = xyz @ place.pose[:3, :3].T + (place.pose[:3, 3] - origin)
         cell = np.clip(np.floor(xyz / CELL), -_REACH, _REACH - 1).astype(np.int64) + _REACH
         number = cell[:, 0] << 42 | cell[:, 1] << 21 | cell[:, 2]
         cells, of_point, points = np.unique(number, return_inverse=True, return_counts=True)
-        return cls(frame_id if pose is None else None, cells, of_point, points)
+        return cls(place.root if place else frame_id, cells, of_point, points)
 
     def marked(self, mask: np.ndarray) -> _Seen:
         """A mask (M,) bool of the points: a cell is in it where at least half of its points are."""
@@ -184,9 +196,9 @@ def stability(before: _Seen, now: _Seen) -> float | None:
     """IoU of two masks of consecutive clouds, as sets of cells of space with edge CELL.
 
     Only cells that both clouds have points in count: what a camera sees no more, or not yet, has not flickered. Where
-    the bag has the transforms both clouds are put into its frame that stands still; else they are compared in the
-    sensor's, and a moving sensor counts as change. 1 where both masks are empty; None where neither marks a cell that
-    both clouds see, or where the clouds are in different frames.
+    the bag has the transforms both clouds are put into its frame that stands still; where it knows nothing of the
+    sensor's they are compared in that, and a moving sensor counts as change. 1 where both masks are empty; None where
+    neither marks a cell that both clouds see, or where the clouds are in different frames.
     """
     if before.space.frame != now.space.frame:
         return None

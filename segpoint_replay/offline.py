@@ -15,7 +15,7 @@ from segpoint.errors import DeviceLost, SegPointError
 from segpoint_replay.answers_bag import AnswersBag
 from segpoint_replay.job import Job
 from segpoint_replay.measures import said
-from segpoint_replay.questions import Questions, in_parts
+from segpoint_replay.questions import Questions
 from segpoint_replay.record import ANSWERS, NOT_ASKED, FrameTime, Run
 from segpoint_replay.recorder import Recorder, check_output, claimed
 from segpoint_replay.recording import Choice, Frame, Recording
@@ -23,7 +23,7 @@ from segpoint_replay.truth import Labels
 from segpoint_replay.versions import versions
 from segpoint_ros.answering import Answerer, frame_of
 from segpoint_ros.changes import from_pairs
-from segpoint_ros.request import Request
+from segpoint_ros.request import MOST_INSTRUCTIONS, Request
 from segpoint_ros.result import make_result
 from segpoint_ros.settings import Model, Parameters
 from segpoint_ros.tracking import Tracker
@@ -65,19 +65,16 @@ def replay(job: Job, progress: bool = True) -> Run:
         labels.check_due(due)
     answerer = _answerer(settings.model)
     answerer.forget()  # the bag before
-    recorder = Recorder(job, recording, versions(job), answerer.backend)
+    recorder = Recorder(job, recording, questions, versions(job), answerer.backend)
     bar = {"total": len(due), "desc": Path(job.bag).name, "unit": " clouds", "disable": None if progress else True}
     with claimed(job), AnswersBag(Path(job.out) / ANSWERS, recording) as bag, recorder:
         for frame in tqdm(recording.frames(choice), **bar):
             asked, truths = questions.of(frame)
-            alone = all(len(request) == 1 for request in asked)  # then they are computed together all the same
-            at_once = in_parts(tuple(text for request in asked for text in request)) if alone else asked
-            when, results = _answer(answerer, frame, at_once, settings)
-            for result in results:
+            when, results = _answer(answerer, frame, asked, settings)
+            for result in joined(results, settings):
                 bag.write(frame, result)
             axes = frame_of(frame.message.header.frame_id, settings.input.frame)
-            apart = [one for result in results for one in each_alone(result, settings)] if alone else results
-            answers = [one for result in apart for one in said(result)]
+            answers = [one for result in results for one in said(result)]
             recorder.add(when, frame, axes, answers, truths)
         recorder.troubles += questions.check()
     return recorder.run(complete=True)
@@ -113,11 +110,22 @@ def _answer(
     return when, results
 
 
-def each_alone(result: Result, settings: Parameters) -> list[Result]:
-    """What was found for each instruction as if it had been asked alone: with the points that others were surer of."""
+def joined(results: Sequence[Result], settings: Parameters) -> list[Result]:
+    """Answers to single instructions about a cloud as the node would show them had they been asked at once: a bag of
+    answers need not hold the cloud for each. Those that were asked at once stay as they are."""
+    if len(results) < 2 or any(len(result.instructions) != 1 for result in results):
+        return list(results)
+    parts = [results[start : start + MOST_INSTRUCTIONS] for start in range(0, len(results), MOST_INSTRUCTIONS)]
     return [
-        make_result(result.message, result.frame, (instruction,), (found,), Tracker(), settings)
-        for instruction, found in zip(result.instructions, result.found, strict=True)
+        make_result(
+            part[0].message,
+            part[0].frame,
+            [result.instructions[0] for result in part],
+            [result.found[0] for result in part],
+            Tracker(),
+            settings,
+        )
+        for part in parts
     ]
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from segpoint.errors import SegPointError
+from segpoint.files import reading
 from segpoint_replay.charts import shortened
 
 PICTURE_BYTES = 150_000
 _TEMPLATES = Path(__file__).parent / "templates"
 _PICTURE_WIDTH = 1280  # pixels, what segpoint.render draws
 _QUALITIES = (88, 75, 60, 40, 20)
+_MARK, _HEAD = b'<meta name="generator" content="segpoint replay">', 2000  # in every page, in its first bytes
 _NOTHING = "–"
 _THIN = "\u202f"
 
@@ -27,10 +29,11 @@ _THIN = "\u202f"
 def write_page(path: Path, template: str, **values: Any) -> None:
     """Render one of templates/ to a file, at once or not at all.
 
-    Raises SegPointError where jinja2 is missing or the file cannot be written.
+    Raises SegPointError where jinja2 is missing, the file cannot be written, or there is one that is not ours.
     """
     from segpoint_training.stamp import write_whole
 
+    check_page(path)
     text = render(template, **values)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +42,13 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         raise SegPointError(
             f"{path} cannot be written ({error.strerror or error}): make room or write elsewhere"
         ) from error
+
+
+def check_page(path: Path) -> None:
+    """Raise SegPointError where there is a file that is no page of ours."""
+    with reading(path, "give another --out"):
+        if path.exists() and _MARK not in path.read_bytes()[:_HEAD]:
+            raise SegPointError(f"{path} is not of `segpoint replay` and stays: give another --out, or move it away")
 
 
 def render(template: str, **values: Any) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from segpoint.errors import SegPointError
 from segpoint_ros.request import MOST_INSTRUCTIONS, split_instructions
@@ -13,17 +14,19 @@ if TYPE_CHECKING:
     from segpoint_replay.recording import Frame, Recording
     from segpoint_replay.truth import Labels, Truth
 
+_Texts = TypeVar("_Texts", bound=Sequence[str])
+
 
 class Questions:
     """The instructions of a job; where it has none, those of the labels' rows about a cloud; where there are none, what
     the bag's instruction topic had said by then (with labels only one that was named), or ``standing`` (the node's
     parameter ``instruction``) before that.
 
-    Raises SegPointError where nothing at all is asked.
+    Raises SegPointError where nothing at all is asked, or in no text that ROS can say.
     """
 
     def __init__(self, job: Job, recording: Recording, labels: Labels | None, standing: str = "") -> None:
-        self._asked = tuple(dict.fromkeys(job.instructions))
+        self._asked = _encodable(tuple(dict.fromkeys(job.instructions)))
         self._labels = labels
         self._matched = 0
         self._unusable: list[str] = []
@@ -37,6 +40,10 @@ class Questions:
                 f"{recording.path}: nothing is asked: give --instruction or --labels, or the bag's --instruction-topic"
             )
 
+    def is_asked(self, number: int, received: int) -> bool:
+        """Whether anything is asked about a cloud, also one that cannot be read, recorded at so many nanoseconds."""
+        return (self._labels is not None and number in self._labels.numbers) or bool(self._together(received))
+
     def of(self, frame: Frame) -> tuple[tuple[tuple[str, ...], ...], tuple[Truth, ...]]:
         """The requests about a cloud, one after the other, each with its instructions, and the truth of those that
         the labels know. No request: nothing is asked.
@@ -49,10 +56,7 @@ class Questions:
         for truth in truths:
             known.setdefault(truth.instruction, truth)  # of two rows of the same words the first
         if self._asked or not known:
-            together = self._asked or next(
-                words for received, words in reversed(self._spoken) if received <= frame.received
-            )
-            asked = in_parts(tuple(dict.fromkeys(together)))
+            asked = in_parts(tuple(dict.fromkeys(self._together(frame.received))))
         else:
             asked = tuple((truth.instruction,) for truth in known.values())
         words = {text for request in asked for text in request}
@@ -60,6 +64,10 @@ class Questions:
         self._matched += len(matching)
         self._others = self._others or tuple(f"“{text}”" for text in known)[:5]
         return asked, matching
+
+    def _together(self, received: int) -> tuple[str, ...]:
+        """What is asked of every cloud, or had been said by then."""
+        return self._asked or next(words for at, words in reversed(self._spoken) if at <= received)
 
     def check(self) -> list[str]:
         """What is to be known of the labels, when all clouds have been asked about. Raises SegPointError where nothing
@@ -77,10 +85,22 @@ class Questions:
         if self._labels is None:
             return ()
         try:
-            return self._labels.of(frame)
+            truths = self._labels.of(frame)
+            _encodable([truth.instruction for truth in truths])
+            return truths
         except SegPointError as error:  # the others may be good
             self._unusable.append(str(error))
             return ()
+
+
+def _encodable(texts: _Texts) -> _Texts:
+    """The texts. Raises SegPointError where one is not Unicode (of a terminal, or of JSON, that was not UTF-8)."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise SegPointError(f"the instruction {text!r:.80} is not valid Unicode text: write it in UTF-8") from error
+    return texts
 
 
 def in_parts(instructions: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

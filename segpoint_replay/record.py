@@ -8,13 +8,14 @@ neighbour to measure against.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from segpoint.config import build
 from segpoint.errors import SegPointError
 from segpoint.files import reading
+from segpoint_replay.job import Job
 
 RUN = "run.json"
 ANSWERS = "answers"  # the answers' bag, a rosbag2 folder with one .mcap
@@ -25,6 +26,7 @@ FORMAT = "segpoint replay 1"
 
 NOT_ASKED = "nothing was asked"  # of a cloud before the first instruction; it is not dropped
 DROPPED = "dropped"  # the node was busy with another one
+UNREADABLE = "it cannot be read"  # `Run.troubles` says why
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def write_run(run: Run, path: Path) -> None:
         text += f',\n "{name}": [' + ",".join(f"\n  {_json(one)}" for one in row) + "\n ]"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (text + "\n}\n").encode())
+        # Half a surrogate pair, as in a file's name that is not UTF-8, becomes the escape that JSON has for it.
+        write_whole(path, (text + "\n}\n").encode(errors="backslashreplace"))
     except OSError as error:
         raise SegPointError(
             f"{path} cannot be written ({error.strerror or error}): make room or write elsewhere"
@@ -147,7 +150,10 @@ def read_run(path: str | Path) -> Run:
         values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
-    return build(Run, values, str(path))
+    run = build(Run, values, str(path))
+    build(Job, run.job, f"{path}.job")
+    usual = json.loads(json.dumps(Job("", "").to_dict()))
+    return replace(run, job={**usual, **run.job})
 
 
 def _json(values: Any, indent: int | None = None) -> str:

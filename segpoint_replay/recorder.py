@@ -17,28 +17,47 @@ from segpoint.files import check_folder
 from segpoint_replay.gallery import Gallery
 from segpoint_replay.job import Job
 from segpoint_replay.measures import Said, Scorer
-from segpoint_replay.record import ANSWERS, LOG, PICTURES, REPORT, RUN, Answered, FrameTime, Run, read_run, write_run
+from segpoint_replay.record import (
+    ANSWERS,
+    LOG,
+    NOT_ASKED,
+    PICTURES,
+    REPORT,
+    RUN,
+    UNREADABLE,
+    Answered,
+    FrameTime,
+    Run,
+    read_run,
+    write_run,
+)
 from segpoint_replay.versions import bag_fingerprint
 
 if TYPE_CHECKING:
+    from segpoint_replay.questions import Questions
     from segpoint_replay.recording import Frame, Recording
     from segpoint_replay.truth import Truth
 
 LOCK = ".lock"
-_SELDOM = 60.0  # seconds between records of what is done so far, for a process that is killed
+# Seconds between records of what is done so far, for a process that is killed: at first, and at last.
+_SOON, _SELDOM = 5.0, 60.0
 
 
 class Recorder:
     """The folder of a job while it is replayed, offline or live: enter it when the first cloud's turn comes.
 
     It then holds an incomplete record and no pictures or report of an earlier replay, and after it, also after an
-    exception or Ctrl-C, all that was added, with its pictures and the report. backend: what computes.
+    exception or Ctrl-C, all that was added, with its pictures and the report. backend: what computes.   questions: say
+    whether a cloud that cannot be read would have been asked about.
     """
 
-    def __init__(self, job: Job, recording: Recording, versions: dict[str, str], backend: str) -> None:
+    def __init__(
+        self, job: Job, recording: Recording, questions: Questions, versions: dict[str, str], backend: str
+    ) -> None:
         self._job, self._recording, self._versions, self._backend = job, recording, versions, backend
+        self._questions = questions
         self._folder = Path(job.out)
-        self._scorer = Scorer(recording.pose)
+        self._scorer = Scorer(recording.tree)
         self._gallery = Gallery(self._folder / PICTURES)
         self._frames: list[FrameTime] = []
         self._answers: list[Answered] = []
@@ -77,7 +96,7 @@ class Recorder:
             started = time.perf_counter()
             self._gallery.add(frame, axes, answers, truths, rows)
             self._aside += time.perf_counter() - started
-        if time.perf_counter() - self._saved > _SELDOM:
+        if time.perf_counter() - self._saved > min(_SELDOM, max(_SOON, self._saved - self._begun)):
             self._save()
 
     def run(self, complete: bool = False) -> Run:
@@ -90,12 +109,27 @@ class Recorder:
             axes=self._axes,
             backend=self._backend,
             wall=time.perf_counter() - self._begun - self._aside if self.wall is None else self.wall,
-            frames=tuple(self._frames),
+            frames=tuple(sorted((*self._frames, *self._unreadable()), key=lambda frame: frame.number)),
             answers=tuple(self._answers),
-            troubles=(*self._recording.troubles, *self.troubles),
+            troubles=(*self._recording.troubles, *self.troubles, *self._unplaced()),
             pictures=self._gallery.pictures,
             complete=complete,
         )
+
+    def _unreadable(self) -> Iterator[FrameTime]:
+        """The clouds that were due and never came."""
+        recording = self._recording
+        for number in recording.unreadable:
+            received = recording.received[number]
+            why = UNREADABLE if self._questions.is_asked(number, received) else NOT_ASKED
+            yield FrameTime(number, recording.stamps[number], (received - recording.start) / 1e9, 0, False, why)
+
+    def _unplaced(self) -> Iterator[str]:
+        if self._scorer.unplaced:
+            yield (
+                f"where the clouds' frame {self._frame_id} was is not in the bag's transforms at the times of "
+                f"{self._scorer.unplaced} of {self._scorer.scored} answered clouds: these are not in the stability"
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

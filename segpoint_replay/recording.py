@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 TEXT = "std_msgs/msg/String"
+LONGEST_WAIT = 86_400.0  # seconds from the first message to the first cloud that are believed; our choice
 _KINDS = (CLOUD, TEXT, TRANSFORMS)
 _INSTRUCTION = "instruction"  # the last part of a topic's name that says what it is for
 
@@ -88,9 +89,10 @@ class _Contents:
 class Recording:
     """A bag that is open for replay. Its clouds are not in memory; what else counts, is.
 
-    path: the bag.   topic: its clouds'.   start: nanoseconds of its first message.   stamps, received: nanoseconds of
-    all clouds, in order, of their headers and as recorded.   transforms: the messages on /tf and /tf_static.
-    troubles: what cannot be read, and what is odd, a line each; reading the clouds may add to it.
+    path: the bag.   topic: its clouds'.   start: nanoseconds of its first message, or of the first cloud where that
+    comes LONGEST_WAIT later.   stamps, received: nanoseconds of all clouds, in order, of their headers and as recorded.
+    transforms: the messages on /tf and /tf_static.   troubles: what cannot be read, and what is odd, a line each, and
+    unreadable: the clouds' numbers that could not be read; reading the clouds may add to both.
     """
 
     def __init__(self, path: Path, topic: str, instruction_topic: str, contents: _Contents) -> None:
@@ -100,6 +102,7 @@ class Recording:
         times = contents.clouds[topic].times
         self.received, self.stamps = tuple(received for received, _ in times), tuple(stamp for _, stamp in times)
         self.transforms = tuple(contents.transforms)
+        self.unreadable: set[int] = set()
 
     @classmethod
     def open(cls, path: str | Path, topic: str = "", instruction_topic: str = "") -> Recording:
@@ -145,9 +148,8 @@ class Recording:
         for received, text in self._contents.texts.get(topic, ()):
             refusal = _refusal(text)
             if refusal:
-                self.troubles.append(
-                    f"{topic} at {self._at(received):.2f} s: the instructions are not taken: {refusal}"
-                )
+                at = f"{topic} at {self._at(received):.2f} s"
+                self.troubles.append(f"{at}: the instructions are not taken: {refusal}")
             else:
                 taken.append((received, text))
         return tuple(taken)
@@ -189,11 +191,13 @@ class Recording:
                 cloud = deserialize(message.data, CLOUD)
             except SegPointError as error:
                 self.troubles.append(f"cloud {number} on {self.topic} ({at:.2f} s) cannot be read: {reason(error)}")
+                self.unreadable.add(number)
                 continue
             yield Frame(number, self.stamps[number], message.received, at, cloud)
             if not left:
                 return
         if left:
+            self.unreadable |= left
             self.troubles.append(
                 f"{len(left)} clouds on {self.topic} that were there could not be read again, the first of them number "
                 f"{min(left)}: the bag has changed, or too many files are open; replay it again"
@@ -201,11 +205,12 @@ class Recording:
 
     def pose(self, frame_id: str, stamp: int) -> np.ndarray | None:
         """(4, 4) float64: takes points from a frame into the root frame of the bag's transforms, at a time in
-        nanoseconds; None where that is not known. See `TransformTree.pose`."""
-        return self._tree.pose(frame_id, stamp)
+        nanoseconds; None where that is not known. See `TransformTree.place`."""
+        place = self.tree.place(frame_id, stamp)
+        return place.pose if place else None
 
     @cached_property
-    def _tree(self) -> TransformTree:
+    def tree(self) -> TransformTree:
         return TransformTree(self.transforms)
 
     def _at(self, received: int) -> float:
@@ -230,7 +235,7 @@ class Recording:
 
 def _clouds_of(file: Path, topic: str, since: int, until: int) -> Iterator[Message]:
     with suppress(Exception), opened(file) as part:  # that it is damaged was told when it was read first
-        yield from part.messages((CLOUD,), topic, since, until)
+        yield from part.in_order((CLOUD,), topic, since, until)
 
 
 # --- reading a bag through ----------------------------------------------------------------------------------------
@@ -260,6 +265,7 @@ def _read_through(files: BagFiles) -> _Contents:
             lost.append((f"{file.name} {trouble}", ends))
     for clouds in contents.clouds.values():
         clouds.times.sort(key=lambda times: times[0])
+    contents.troubles += _take_start(contents)
     contents.troubles += [_last(text, ends, contents.start) for text, ends in lost]
     contents.troubles += _too_few(contents, files.expected)
     return contents
@@ -286,6 +292,15 @@ def _stamp(cloud: bytes) -> int:
         return 0
     seconds, nanoseconds = struct.unpack_from("<iI" if cloud[1] & 1 else ">iI", cloud, 4)
     return seconds * 10**9 + nanoseconds
+
+
+def _take_start(contents: _Contents) -> Iterator[str]:
+    """Have the bag start with its clouds where something came at quite another time, as at 0 by a clock not yet set."""
+    first = min((clouds.times[0][0] for clouds in contents.clouds.values()), default=contents.start)
+    if first - contents.start > LONGEST_WAIT * 1e9:
+        days = (first - contents.start) / 86_400e9
+        yield f"the first message was recorded {days:,.0f} days before the first cloud: time is counted from that cloud"
+        contents.start = first
 
 
 def _last(text: str, ends: int, start: int) -> str:

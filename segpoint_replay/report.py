@@ -136,7 +136,12 @@ def command_line(job: Mapping[str, Any]) -> str:
     for name in ("labels", "topic", "instruction_topic", "bundle", "node", "rate", "start", "duration", "every"):
         if job[name] != _DEFAULTS[name]:
             words += ["--" + name.replace("_", "-"), str(job[name])]
-    return shlex.join([*words, "--out", str(Path(job["out"]).parent)])  # the bag's own folder is made in it
+    bag, out = Path(job["bag"]), Path(job["out"])
+    if out.name in (bag.name, bag.stem):
+        target = str(out.parent)  # the bag's own folder is made in it
+    else:  # that of another bag of this name
+        target = f"{out}-again"
+    return shlex.join([*words, "--out", target])
 
 
 def _plain(values: Any) -> Any:

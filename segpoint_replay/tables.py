@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from segpoint.errors import printable
 from segpoint_replay.record import ANSWERS, NOT_ASKED, REPORT, Run
 from segpoint_replay.summary import Comparison, Figures, Timing, difference, summary
 from segpoint_training.metrics import FEWEST_CLOUDS
@@ -35,7 +36,7 @@ def print_run(run: Run, console: Console | None = None) -> None:
     """A bag's figures, overall, per kind and per instruction, what was wrong with it, and where the rest lies."""
     console = console or Console(width=120)
     whole = summary(run)
-    console.print(f"[bold]{escape(run.job['bag'])}[/bold] {escape(_speed(run, whole.timing))}", highlight=False)
+    console.print(f"[bold]{_shown(run.job['bag'])}[/bold] {_shown(_speed(run, whole.timing))}", highlight=False)
     shown = [figure for figure in _FIGURES if any(getattr(whole.overall, name) is not None for name in figure[2])]
     table = Table("answers, in percent" if any(figure[1] == "%" for figure in shown) else "answers")
     for heading in ("n", *(escape(heading) for heading, _, _ in shown)):
@@ -45,12 +46,12 @@ def print_run(run: Run, console: Console | None = None) -> None:
     for section in filter(None, sections):
         table.add_section()
         for name, figures in section:
-            table.add_row(escape(name), str(figures.answers), *(_cell(figures, *figure[1:]) for figure in shown))
+            table.add_row(_shown(name), str(figures.answers), *(_cell(figures, *figure[1:]) for figure in shown))
     console.print(table)
     if (left := len(whole.instructions) - _MOST) > 0:
         console.print(f"… and {left} more instructions", highlight=False)
     for trouble in run.troubles:
-        console.print(f"[yellow]trouble[/yellow]  {escape(trouble)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]trouble[/yellow]  {_shown(trouble)}", highlight=False, soft_wrap=True)
     refused = [frame for frame in run.frames if frame.why and not frame.answered]
     for why in list(dict.fromkeys(frame.why for frame in refused))[:3]:
         count = sum(frame.why == why for frame in refused)
@@ -58,10 +59,10 @@ def print_run(run: Run, console: Console | None = None) -> None:
             reason = "they have no labels" if run.job["labels"] else "nothing was said yet"
             console.print(f"not asked  {count} clouds: {reason}", highlight=False)
             continue
-        console.print(f"[yellow]no answer[/yellow]  {count} ×  {escape(why)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]no answer[/yellow]  {count} ×  {_shown(why)}", highlight=False, soft_wrap=True)
     out = Path(run.job["out"])
     console.print(
-        f"report   {escape(str(out / REPORT))}\nanswers  {escape(str(out / ANSWERS))}", highlight=False, soft_wrap=True
+        f"report   {_shown(str(out / REPORT))}\nanswers  {_shown(str(out / ANSWERS))}", highlight=False, soft_wrap=True
     )
 
 
@@ -69,7 +70,7 @@ def print_comparison(runs: Sequence[str], comparison: Comparison, console: Conso
     """Two runs' overall figures and the second's minus the first's, then what is sure of it."""
     console = console or Console(width=120)
     table = Table("")
-    for heading in (*map(escape, runs), "second − first"):
+    for heading in (*map(_shown, runs), "second − first"):
         table.add_column(heading, justify="right", overflow="fold")
     first, second = comparison.first, comparison.second
     rows = [
@@ -108,6 +109,8 @@ def _speed(run: Run, timing: Timing) -> str:
     parts = [f"{timing.answered} of {timing.asked} clouds of {run.topic} answered"]
     if timing.dropped_share:
         parts.append(f"{percent(timing.dropped_share)} % dropped")
+    if lost := timing.questions - timing.answers:
+        parts.append(f"{lost} of {timing.questions} questions without an answer")
     if timing.clouds_per_second is not None:
         parts.append(f"{timing.clouds_per_second:.2f} clouds/s")
     if timing.latency_p50 is not None:
@@ -115,6 +118,11 @@ def _speed(run: Run, timing: Timing) -> str:
     if not run.complete:
         parts.append("stopped before its end")
     return ", ".join([*parts, run.backend])
+
+
+def _shown(text: str) -> str:
+    """Others' words, that may hold anything, as the console prints them."""
+    return escape(printable(text))
 
 
 def _cell(figures: Figures, unit: str, names: Sequence[str]) -> str:

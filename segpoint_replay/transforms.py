@@ -16,8 +16,18 @@ from segpoint_replay.bag_files import Message
 from segpoint_ros.messages import deserialize
 
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
-FARTHEST = 0.5  # seconds from the nearest transform, before the first and after the last; the node's tolerance
+FARTHEST = 0.5  # seconds from the nearest transform where none is on the other side; the node's tolerance
+WIDEST = 1.0  # seconds between two transforms between which it is interpolated; our choice
 _NUMBERS = 7  # of a transform: x, y, z, and a quaternion x, y, z, w
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a frame was. root: the one at the root of its tree at that time.   pose: (4, 4) float64, takes points from
+    the frame into the root."""
+
+    root: str
+    pose: np.ndarray
 
 
 class TransformTree:
@@ -32,15 +42,20 @@ class TransformTree:
             for one in deserialize(message.data, TRANSFORMS).transforms:
                 self._add(one, message.topic.endswith("tf_static"))
 
-    def pose(self, frame_id: str, stamp: int) -> np.ndarray | None:
-        """(4, 4) float64: takes points from a frame into the root of its tree, at a time in nanoseconds.
+    def knows(self, frame_id: str) -> bool:
+        """Whether a transform at any time is of the frame, or to it."""
+        frame = _bare(frame_id)
+        return frame in self._moving or frame in self._fixed or frame in self._parents
+
+    def place(self, frame_id: str, stamp: int) -> Place | None:
+        """Where a frame was at a time in nanoseconds.
 
         Between two transforms it is interpolated, the translation linearly and the rotation along the shortest turn;
-        before the first and after the last the nearest holds for FARTHEST seconds. None where a frame is not known, or
-        not at that time.
+        before the first, after the last, and where two are more than WIDEST seconds apart, the nearest holds for
+        FARTHEST seconds. None where the frame, or one between it and its root, is not known, or not at that time.
         """
         frame = _bare(frame_id)
-        if frame not in self._moving and frame not in self._fixed and frame not in self._parents:
+        if not self.knows(frame):
             return None
         pose, passed = np.eye(4), set()
         while frame in self._moving or frame in self._fixed:
@@ -51,7 +66,7 @@ class TransformTree:
             if step is None:
                 return None
             frame, pose = step[0], step[1] @ pose
-        return pose
+        return Place(frame, pose)
 
     def _to_parent(self, frame: str, stamp: int) -> tuple[str, np.ndarray] | None:
         if frame not in self._moving:
@@ -93,17 +108,19 @@ class _Track:
         return stamps[order], np.array(self._values).reshape(-1, _NUMBERS)[order]
 
     def distance(self, stamp: int) -> float:
-        """Seconds between a time and the transforms'; 0 from the first to the last."""
+        """Seconds between a time and the transforms'; 0 between two that are near enough to interpolate."""
         stamps, _ = self._sorted
-        return max(0, int(stamps[0]) - stamp, stamp - int(stamps[-1])) / 1e9
+        after = int(np.searchsorted(stamps, stamp))
+        apart = [abs(int(one) - stamp) / 1e9 for one in stamps[max(after - 1, 0) : after + 1]]
+        return 0.0 if len(apart) == 2 and sum(apart) <= WIDEST else min(apart)
 
     def at(self, stamp: int) -> np.ndarray:
         stamps, values = self._sorted
         after = int(np.searchsorted(stamps, stamp, side="right"))
-        if after in (0, len(stamps)):
-            nearest = values[max(after - 1, 0)]
-            return _matrix(nearest[:3], Rotation.from_quat(nearest[3:]))
         before = after - 1
+        if after in (0, len(stamps)) or stamps[after] - stamps[before] > WIDEST * 1e9:
+            nearest = values[np.argmin(np.abs(stamps - stamp))]
+            return _matrix(nearest[:3], Rotation.from_quat(nearest[3:]))
         share = (stamp - int(stamps[before])) / (int(stamps[after]) - int(stamps[before]))
         shift = (1 - share) * values[before, :3] + share * values[after, :3]
         return _matrix(shift, Slerp([0, 1], Rotation.from_quat(values[before : after + 1, 3:]))(share))

@@ -24,7 +24,7 @@ from segpoint_training.config import SENSORS, DataConfig, TrainConfig
 from segpoint_training.scenes.request import SceneRequest, draw_scale, draw_sensor
 
 SHOWN = 24  # scenes on a preview
-_MOST_RATE = 1000.0  # clouds a second
+_LEAST_RATE, _MOST_RATE = 0.01, 1000.0  # clouds a second
 _STRIDES = (1, 2, 4, 5, 8)  # that leave a picture of 4:3
 _OF_BAGS = {"frames": 60, "rate": 10.0, "stride": 1, "of": None}
 _DEFAULTS = {"scenes": 10, "seed": 0, "split": "test", "scale": "table", "sensor": None}
@@ -127,10 +127,10 @@ def _check_bag(args: argparse.Namespace) -> None:
     for name, value in _OF_BAGS.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
-    if args.frames < 2 or not 0 < args.rate <= _MOST_RATE or args.stride not in _STRIDES:
+    if args.frames < 2 or not _LEAST_RATE <= args.rate <= _MOST_RATE or args.stride not in _STRIDES:
         raise SegPointError(
-            f"--frames {args.frames} --rate {args.rate:g} --stride {args.stride}: expected at least 2 clouds, up to "
-            f"{_MOST_RATE:g} a second, and a stride of {', '.join(map(str, _STRIDES))}"
+            f"--frames {args.frames} --rate {args.rate:g} --stride {args.stride}: expected at least 2 clouds, "
+            f"{_LEAST_RATE:g} to {_MOST_RATE:g} a second, and a stride of {', '.join(map(str, _STRIDES))}"
         )
     if args.sensor == "map":
         raise SegPointError("--sensor map sees from nowhere, and a bag's sensor moves: take another")

@@ -120,10 +120,15 @@ def test_refuses_what_is_there_and_what_does_not_fit(folder: Path, capsys: pytes
         (["generate", "--bag", "x", "--sensor", "map", "--scale", "room"], "moves"),
         (["generate", "--bag", "x", "--of", "y", "--seed", "3"], "leave out --seed"),
         (["generate", "--bag", "x", "--frames", "1"], "at least 2 clouds"),
+        (["generate", "--bag", "x", "--rate", "1e-9"], "0.01 to 1000 a second"),
+        (["generate", "--bag", "x", "--of", "y", "--rate", "0.009"], "0.01 to 1000 a second"),
         (["generate", "--out", "x", "--rate", "2"], "--rate goes with --bag"),
     ):
         assert main(words) != 0
-        assert told in capsys.readouterr().err
+        assert told in capsys.readouterr().err and not Path("x").exists()
+    for seed in (10**6, 10**12):  # a ROS stamp's seconds have 31 bits
+        request = BagRequest(SceneRequest(seed, "test", "table", "kinect", 160, 120), 1000, 0.01)
+        assert request.stamp(999) < 2**31 * 10**9
 
 
 def test_frames_share_light_and_sensor_but_not_noise() -> None:

@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import re
+import resource
+import shutil
 import socket
 import struct
 import subprocess
@@ -21,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import Browser, chromium
-from mini_bag import CATEGORIES, write_mini_bag
+from mini_bag import CATEGORIES, FRAME_ID, TOPIC, mini_cloud, mini_pose, mini_stamp, write_mini_bag
 
 from segpoint.cli import main
 from segpoint.errors import SegPointError
@@ -35,6 +37,7 @@ from segpoint_replay.annotate.server import Desk, serve
 from segpoint_replay.annotate.session import Session
 from segpoint_replay.recording import Recording
 from segpoint_replay.truth import Labels
+from segpoint_training.bag_writer import BagWriter
 from segpoint_training.config import DatasetConfig
 from segpoint_training.datasets.own import check
 
@@ -96,11 +99,13 @@ def served(bag: Path, out: Path, model: Any) -> Iterator[tuple[str, Session]]:
         thread.join()
 
 
-def request(address: str, path: str = "", given: dict[str, Any] | None = None, **headers: str) -> tuple[int, bytes]:
+def request(
+    address: str, path: str = "", given: dict[str, Any] | bytes | None = None, **headers: str
+) -> tuple[int, bytes]:
     """GET, or POST of JSON where something is given."""
     host, base = re.fullmatch(r"http://([^/]+)(/.*)", address).groups()  # type: ignore[union-attr]
     connection = http.client.HTTPConnection(host, timeout=30)
-    body = None if given is None else json.dumps(given)
+    body = json.dumps(given) if isinstance(given, dict) else given
     connection.request("GET" if given is None else "POST", base + path, body, headers)
     answer = connection.getresponse()
     content = answer.read()
@@ -359,6 +364,53 @@ def test_a_picture_of_a_cloud_without_rows() -> None:
     row, column = np.argwhere(picture.shown >= 0)[500]
     assert picture.point_at(column, row) == picture.shown[row, column]
     assert picture.under([(column, row)], 3)[picture.shown[row, column]]
+
+
+class Astray(Knowing):
+    """A model that follows the first click, and to later ones says what only the last of them means, or nonsense."""
+
+    def __init__(self, truth: list[np.ndarray], later: str) -> None:
+        super().__init__(truth)
+        self.later = later
+
+    def ask(self, view: Any, text: str, clicks: Any = ()) -> Future[list[Part]]:
+        if len(clicks) < 2 or self.later == "last":
+            return super().ask(view, text, clicks[-1:])
+        answer: Future[list[Part]] = Future()
+        answer.set_result([Part(np.isfinite(view.xyz[:, 0]) & (np.arange(len(view.xyz)) % 2 == 0), 0, "noise", 0.4)])
+        return answer
+
+
+@pytest.mark.parametrize("later", ["last", "nonsense"])
+def test_one_more_click_adds_to_what_was_proposed(
+    later: str, recorded: tuple[Path, list[np.ndarray]], tmp_path: Path
+) -> None:
+    bag, truth = recorded
+    with served(bag, tmp_path, Astray(truth, later)) as (address, one):
+
+        def shown(x: float, y: float) -> np.ndarray:
+            act(address, "click", x=x, y=y)
+            act(address, "wait")
+            assert one.proposal is not None
+            if one.proposal.so_far is not None:  # whichever a person takes, it has all that was meant before
+                for [choice] in one.proposal.choices.values():
+                    assert choice.mask[one.proposal.so_far].all()
+            [part] = one.proposal.parts(one.view.xyz)
+            return part.mask
+
+        ball = shown(*middle(truth[0], 2))
+        assert (ball == (truth[0] == 2)).all()
+        both = shown(*middle(truth[0], 4))
+        assert both[ball].all()
+        assert iou(both, np.isin(truth[0], [2, 4])) > 0.85
+        if later == "nonsense":
+            assert one.proposal is not None and one.proposal.shown == "cluster"
+            assert (shown(*middle(truth[0], 2)) == both).all()  # it is meant already
+            rows, columns = np.nonzero((truth[0] == 1).reshape(SIZE[::-1]))
+            table = shown((columns[0] + 0.5) * 4, (rows[0] + 0.5) * 4)  # its far edge
+            assert table[both].all()
+            assert 0 < (table & ~both).sum() < 0.3 * (truth[0] == 1).sum()
+        assert act(address, "accept")["result"] == [1]
 
 
 # --- without a page -------------------------------------------------------------------------------------------------
@@ -624,3 +676,205 @@ def test_a_person_labels_a_bag_in_the_page(recorded: tuple[Path, list[np.ndarray
         assert not browser.errors
         assert all(asked.startswith(address) for asked in browser.requests)
     assert not check(DatasetConfig(name="own", root=str(tmp_path), split="all")).problems
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def full_disk(left: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def on_disk(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_on_a_full_disk_an_action_is_refused_whole(recorded: tuple[Path, list[np.ndarray]], tmp_path: Path) -> None:
+    bag, truth = recorded
+    with served(bag, tmp_path, NoModel()) as (address, one):
+        x, y = middle(truth[0], 3)
+        proposed = act(address, "click", x=x, y=y)["proposal"]
+        for action in ("accept", "finish"):
+            with full_disk(20_000):
+                state = act(address, action)
+            assert "nothing of this is saved" in state["error"]
+            assert state["proposal"] == proposed
+            assert (state["place"], state["objects"], state["undoable"]) == (0, [], 0)
+            assert not any(cloud["done"] for cloud in state["clouds"])
+            assert not on_disk(tmp_path)
+        assert act(address, "finish")["place"] == 1
+        assert ((one.folder.labels(0) == 1) & (truth[0] == 3)).sum() > 0.8 * (truth[0] == 3).sum()
+        act(address, "go", place=0)
+        # The cloud can be written, the instructions cannot: neither is.
+        (tmp_path / ".new-instructions.json").mkdir()
+        saved, label = on_disk(tmp_path), one.label
+        for action, given in (
+            ("brush", {"stroke": [[x, y]], "radius": 9, "add": False, "object": 1}),
+            ("drop", {}), ("undo", {}), ("name", {"object": 1, "category": "box"}),
+            ("instruct", {"text": "the box", "targets": [1]}), ("remove", {"object": 1, "everywhere": True}),
+        ):  # fmt: skip
+            state = act(address, action, **given)
+            assert "nothing of this is saved" in state["error"]
+            assert [(o["number"], o["category"]) for o in state["objects"]] == [(1, "")]
+            assert (state["undoable"], state["asked"]) == (1, [])
+            assert one.label is label
+            assert on_disk(tmp_path) == saved
+        (tmp_path / ".new-instructions.json").rmdir()
+        assert not act(address, "name", object=1, category="box")["error"]
+    assert session(bag, tmp_path).folder.objects == {1: "box"}
+
+
+def test_the_page_tells_what_the_disk_says(recorded: tuple[Path, list[np.ndarray]], tmp_path: Path) -> None:
+    bag, truth = recorded
+    with served(bag, tmp_path, NoModel()) as (address, one), chromium() as browser:
+        page = Page(browser, address)
+        page.click(*middle(truth[0], 2))
+        (tmp_path / ".new-instructions.json").mkdir()
+        page.press("Enter")
+        assert "nothing of this is saved" in browser.evaluate("document.getElementById('toast').textContent")
+        assert page.state["proposal"] is not None
+        (tmp_path / ".new-instructions.json").rmdir()
+        page.press("Enter")
+        assert one.folder.objects == {1: ""}
+        page.press("Escape")  # out of the field for its name
+        browser.evaluate("void (window.fetch = async () => new Response('no such request', { status: 400 }))")
+        page.press("u")
+        assert "This was not done: no such request" in browser.evaluate("document.getElementById('toast').textContent")
+
+
+def test_one_process_at_a_time_has_the_folder(
+    recorded: tuple[Path, list[np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    bag, truth = recorded
+    monkeypatch.setattr(propose, "Model", lambda _: Knowing(truth))
+    command = ["annotate", str(bag), "--out", str(tmp_path), "--frames", "1", "--propose", "the ball"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "segpoint.cli", *command[:4], "--no-browser", "--bundle", str(tmp_path / "none")],
+        stdout=subprocess.PIPE, text=True, env=environment,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("page")
+        assert main(command) == 2
+        assert "another segpoint annotate is at work" in capsys.readouterr().err
+        process.kill()
+    assert main(command) == 0
+    assert (tmp_path / "scene_labelled").is_dir()
+
+
+def test_what_a_person_has_written_into_the_rows_stays(
+    recorded: tuple[Path, list[np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag, truth = recorded
+    one = session(bag, tmp_path)
+    one.go(1)
+    label_three(lambda action, **given: _do(one, action, given), truth[1])
+    one.finish()
+    one.accept()
+    path = tmp_path / "instructions.json"
+    content = json.loads(path.read_text())
+    mine = {"file": "scene_labelled", "target_labels": [1]}
+    content["instructions"][0] |= {"split": "test", "answer": "a ball", "notes": "checked by Ann", "place": "left"}
+    content["instructions"] += [
+        {**mine, "instruction": "that one here", "index": 0, "notes": {"by": "Ann"}},
+        {**mine, "instruction": "the round one", "index": 1, "notes": "sure"},
+        {**mine, "instruction": "the red one", "every": 2},
+    ]
+    path.write_text(json.dumps(content))
+    again = session(bag, tmp_path)
+    assert [(a.text, a.cloud) for a in again.folder.asked][2:] == [
+        ("that one here", 1), ("the round one", 2), ("the red one", None)
+    ]  # fmt: skip
+    again.name(1, "sphere")
+    again.go(0)
+    again.accept()  # one more cloud, before the others
+    first, _, *rest = json.loads(path.read_text())["instructions"]
+    assert first == content["instructions"][0]
+    assert rest[0] == {**content["instructions"][2], "index": 1, "notes": {"by": "Ann", "cloud": 1}}
+    assert (rest[1]["index"], rest[1]["notes"]) == (2, {"words": "sure", "cloud": 2})
+    assert rest[2] == content["instructions"][4]
+    # What waits for review stands beside a person's words, and leaves them as they were.
+    monkeypatch.setattr(propose, "Model", lambda _: Knowing(truth))
+    assert (
+        main(["annotate", str(bag), "--out", str(tmp_path), "--every", "1", "--propose", "pick up the red ball"]) == 0
+    )
+    row = json.loads(path.read_text())["instructions"][0]
+    assert row["split"] == "test"
+    last = session(bag, tmp_path)
+    while last.proposal is not None:
+        last.finish()
+    row = json.loads(path.read_text())["instructions"][0]
+    assert row == content["instructions"][0]
+
+
+def odd_bag(path: Path, odd: dict[int, str], frames: int = 3) -> Path:
+    """Clouds of which some are "empty", "nowhere" (only NaN) or "broken" (cut short)."""
+    whole = mini_cloud(mini_pose(0, 2), labelled=False)
+    nowhere = whole.copy()
+    for axis in "xyz":
+        nowhere[axis] = np.nan
+    with BagWriter(path) as writer:
+        write = writer._writer.write
+        for number in range(frames):
+            kind = odd.get(number, "")
+            cloud = {"empty": whole[:, :0], "nowhere": nowhere}.get(kind, whole)
+            if kind == "broken":
+                writer._writer.write = lambda connection, stamp, data: write(connection, stamp, data[:200])
+            writer.cloud(TOPIC, mini_stamp(number), FRAME_ID, cloud)
+            writer._writer.write = write
+    return path
+
+
+@pytest.mark.parametrize("kind", ["empty", "nowhere", "broken"])
+def test_it_begins_with_a_cloud_that_can_be_labelled(kind: str, tmp_path: Path) -> None:
+    bag = odd_bag(tmp_path / "bag", {0: kind})
+    with served(bag, tmp_path / "out", NoModel()) as (address, one):
+        state = act(address, "state")
+        assert state["place"] == 1
+        assert "cloud 0" in state["error"] and "left out" in state["error"]
+        assert "cloud 0" in act(address, "go", place=0)["error"]
+        assert act(address, "finish")["place"] == 2
+        assert act(address, "step", way=-1)["place"] == 1
+        assert act(address, "step", way=-1)["place"] == 1
+        assert list(one.folder.received) == [1]
+        assert request(address, "picture?place=0")[0] == 404
+    with pytest.raises(SegPointError, match="none of the clouds can be labelled"):
+        session(odd_bag(tmp_path / "none", dict.fromkeys(range(3), kind)), tmp_path / "other")
+
+
+def test_each_bag_has_a_name_of_its_own(
+    recorded: tuple[Path, list[np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag, truth = recorded
+    monkeypatch.setattr(propose, "Model", lambda _: Knowing(truth))
+    for name in ("run.1", "run.2"):
+        shutil.copytree(bag, tmp_path / name)
+        command = ["annotate", str(tmp_path / name), "--out", str(tmp_path / "out"), "--frames", "2"]
+        assert main([*command, "--propose", "the ball"]) == 0
+    assert {path.name for path in (tmp_path / "out").glob("run*")} == {"run.1_labelled", "run.2_labelled"}
+    rows = json.loads((tmp_path / "out" / "instructions.json").read_text())["instructions"]
+    assert [row["file"] for row in rows] == ["run.1_labelled", "run.2_labelled"]
+    assert not check(DatasetConfig(name="own", root=str(tmp_path / "out"), split="all")).problems
+
+
+@pytest.mark.parametrize("body", ['{"place":1e999}', '{"steps":-1e999}', '{"place":NaN}', "[" * 200_000, "{", "\xff"])
+def test_a_request_that_cannot_be_read_is_answered(
+    body: str, recorded: tuple[Path, list[np.ndarray]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with served(recorded[0], tmp_path, NoModel()) as (address, _):
+        status, told = request(address, "api/go", body.encode("latin-1"))
+        assert status == 400
+        assert b"cannot be read" in told
+        digits = "9" * 400
+        for action in ("go", "resize"):
+            with_digits = json.loads(f'{{"place": {digits}, "steps": {digits}}}')
+            assert request(address, f"api/{action}", with_digits)[0] == 200
+        assert act(address, "state")["place"] == 0
+    assert "Traceback" not in capfd.readouterr().err

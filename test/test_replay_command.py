@@ -105,6 +105,13 @@ def test_two_runs_side_by_side(bag, segmenter, capsys) -> None:
         (["BAG", "--topic", "/none", "--instruction", "it"], "/none"),
         (["BAG", "--start", "60"], "no cloud on"),
         (["BAG", "--out", "file"], "file"),
+        (
+            ["BAG", "BAG", "--instruction", "it", "--out", "site"],
+            "site/index.html is not of `segpoint replay` and stays",
+        ),
+        (["--compare", "others", "others", "--out", "site/index.html"], "site/index.html is not of"),
+        (["BAG", "--instruction", "the \ud800"], "not valid Unicode"),
+        (["BAG", "--topic", "/\x1b[31mred\u202e", "--instruction", "it"], r"/\x1b[31mred\u202e"),
         (["BAG", "--out", "others"], "is not of `segpoint replay` and stays"),
         (["--compare", "nowhere", "others"], "no such file"),
         (["--compare", "file", "file"], "no record of `segpoint replay`"),
@@ -113,11 +120,14 @@ def test_two_runs_side_by_side(bag, segmenter, capsys) -> None:
 )
 def test_bad_input_ends_in_one_line(bag, segmenter, capsys, arguments, complaint) -> None:
     Path("file").write_text("{}")
+    Path("site").mkdir()
+    Path("site/index.html").write_text("mine")
     Path("others/scene").mkdir(parents=True)
     Path("others/scene/thesis.txt").write_text("mine")
     assert main(["replay", *(str(bag) if word == "BAG" else word for word in arguments)]) == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert complaint in told[-1] and told[-1].startswith("segpoint: "), told
+    assert Path("site/index.html").read_text() == "mine" and not Path("site/scene").exists()
     assert not segmenter.calls and Path("others/scene/thesis.txt").read_text() == "mine"
 
 

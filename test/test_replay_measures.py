@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from segpoint.errors import SegPointError
+from segpoint.errors import SegPointError, printable
 from segpoint.instances import Instance
 from segpoint_replay.gallery import EACH, Gallery
 from segpoint_replay.job import Job
@@ -18,6 +18,7 @@ from segpoint_replay.questions import Questions, in_parts
 from segpoint_replay.record import NOT_ASKED, Answered, Found, FrameTime, Picture, Run, read_run, write_run
 from segpoint_replay.summary import compare, pooled, summary
 from segpoint_replay.tables import print_comparison, print_run, verdict
+from segpoint_replay.transforms import Place
 from segpoint_replay.truth import Truth
 from segpoint_ros.messages import Header
 from segpoint_ros.pointcloud2 import make_cloud
@@ -39,9 +40,22 @@ def mask(*marks: int) -> np.ndarray:
     return np.array(marks, bool)
 
 
+class Tree:
+    """Transforms that know these poses, one a second, each a matrix or a `Place`."""
+
+    def __init__(self, poses) -> None:
+        self.poses = [Place("map", pose) if isinstance(pose, np.ndarray) else pose for pose in poses]
+
+    def knows(self, frame_id: str) -> bool:
+        return any(self.poses)
+
+    def place(self, frame_id: str, stamp: int) -> Place | None:
+        return self.poses[stamp // 10**9] if self.poses else None
+
+
 def stability(before, now, frames=("sensor", "sensor"), poses=(None, None)) -> float | None:
     """Of two clouds of (cells, mask) each."""
-    scorer = Scorer(lambda frame_id, stamp: poses[stamp // 10**9])
+    scorer = Scorer(Tree(poses))
     rows = ()
     for number, (cells, marks) in enumerate((before, now)):
         answer = Said("the mug", "mug", mask(*marks))
@@ -71,13 +85,24 @@ def test_a_moving_camera_does_not_flicker_where_the_bag_knows_its_pose() -> None
     assert stability(before, now, ("left", "right")) is None
     assert stability(before, now, ("left", "right"), (np.eye(4), moved)) == 1.0
     assert stability(before, now, poses=(np.eye(4), None)) is None
+    assert stability(before, now, poses=(None, moved)) is None
+    assert stability(before, now, poses=(Place("odom", np.eye(4)), Place("odom", moved))) == 1.0
+    assert stability(before, now, poses=(Place("odom", np.eye(4)), Place("map", moved))) is None
     far = np.eye(4)
     far[:3, 3] = 500_000, 4_600_000, 50  # a map in UTM's coordinates
     assert stability(before, now, poses=(far, far @ moved)) == 1.0 and stability(before, now, poses=(far, far)) == 0.0
 
 
+def test_clouds_without_a_place_are_counted_and_compared_with_none() -> None:
+    scorer = Scorer(Tree((None, None, np.eye(4), np.eye(4), None, np.eye(4))))
+    answer = [Said("the mug", "", mask(1, 1, 0))]
+    rows = [scorer.score(frame(row_of_cells(0, 1, 2), number), answer, [])[0] for number in range(6)]
+    assert [row.stability for row in rows] == [None, None, None, 1.0, None, None]
+    assert (scorer.unplaced, scorer.scored) == (3, 6)
+
+
 def test_only_the_cloud_before_counts_and_the_truth_is_followed_as_well() -> None:
-    scorer = Scorer(lambda frame_id, stamp: None)
+    scorer = Scorer(Tree(()))
     xyz = row_of_cells(0, 1, 2)
 
     def score(number: int, words: str, marks: np.ndarray, true: np.ndarray | None = None) -> Answered:
@@ -99,7 +124,7 @@ def test_points_without_coordinates_do_not_count() -> None:
     xyz = row_of_cells(0, 1, 2, 3)
     xyz[3] = np.nan
     truth = Truth("the mug", "", mask(1, 0, 0, 0), np.zeros((0, 3)))
-    [row] = Scorer(lambda *_: None).score(frame(xyz), [Said("the mug", "", mask(1, 0, 0, 1))], [truth])
+    [row] = Scorer(Tree(())).score(frame(xyz), [Said("the mug", "", mask(1, 0, 0, 1))], [truth])
     assert (row.points, row.true_points, row.iou) == (1, 1, 1.0)
 
 
@@ -169,6 +194,11 @@ def test_who_says_what_is_asked() -> None:
     told = Questions(replace(job, instructions=("the can", "it", "it")), recording, labels)
     groups, truths = told.of(frame(xyz, 6))
     assert groups == (("the can", "it"),) and [truth.instruction for truth in truths] == ["the can"]
+    assert [bags.is_asked(1, at * 10**9) for at in (4, 9)] == [True, False]
+    labels.numbers = (6,)
+    assert [labelled.is_asked(number, 0) for number in (6, 7)] == [True, False]
+    with pytest.raises(SegPointError, match="not valid Unicode"):
+        Questions(replace(job, instructions=("the \ud800",)), recording, None)
     with pytest.raises(SegPointError, match="nothing is asked: give --instruction"):
         Questions(job, SimpleNamespace(path="bag", said=()), None)
 
@@ -257,6 +287,23 @@ def test_tables_say_what_is_there_and_no_more(capsys) -> None:
     assert "[a]" in told and "+25.0" in told and "clouds per second" in told
 
 
+def test_nothing_steers_the_terminal(capsys) -> None:
+    evil = "red \x1b]0;mine\x07\x1b[31mX\u202egnp \udcff"
+    run = run_of([scored(0, 0.5, 9, evil)], [time_of(0), time_of(1, answered=False, why=evil)], troubles=(evil,))
+    print_run(replace(run, topic=evil, job={**run.job, "bag": evil}))
+    print_comparison((evil, "b"), compare(run, run))
+    told = capsys.readouterr().out
+    assert "\\x1b[31mX\\u202egnp" in told and not {*told} & {"\x1b", "\x07", "\u202e", "\udcff"}
+    assert "Käse 山 🙂" == printable("Käse 山 🙂")
+
+
+def test_questions_that_were_lost_are_told(capsys) -> None:
+    print_run(run_of([scored(0, 0.5, 9)], [time_of(0, questions=3, answers=1), time_of(1, questions=1, answers=1)]))
+    assert "2 of 2 clouds of /points answered, 2 of 4 questions without an answer" in capsys.readouterr().out
+    print_run(run_of([scored(0, 0.5, 9)], [time_of(0, questions=1, answers=1)]))
+    assert "questions" not in capsys.readouterr().out
+
+
 def test_a_record_is_read_as_it_was_written(tmp_path) -> None:
     rows = [scored(0, 1 / 3, 9, 'say "ü"\n'), scored(1, None, None)]
     pictures = (Picture("worst_000000.png", "worst", 0, "the mug", 0.2),)
@@ -266,6 +313,13 @@ def test_a_record_is_read_as_it_was_written(tmp_path) -> None:
     assert read_run(tmp_path / "deep") == read_run(tmp_path / "deep" / "run.json") == run
     write_run(run_of([]), tmp_path / "run.json")
     assert read_run(tmp_path).answers == ()
+    odd = replace(run, job={**run.job, "bag": "run\udcff"})  # of a file whose name is not UTF-8
+    write_run(odd, tmp_path / "run.json")
+    assert read_run(tmp_path) == odd and b"run\\udcff" in (tmp_path / "run.json").read_bytes()
+    values = json.loads((tmp_path / "run.json").read_text())
+    del values["job"]["node"]  # of an earlier version
+    (tmp_path / "run.json").write_text(json.dumps(values))
+    assert read_run(tmp_path) == odd
 
 
 @pytest.mark.parametrize(
@@ -274,6 +328,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path) -> None:
         (lambda values: values.pop("format"), "its format is not"),
         (lambda values: values.pop("wall"), "wall"),
         (lambda values: values.update(new=1), "unknown settings"),
+        (lambda values: values.update(job={}), "job: .* missing 2 required"),
+        (lambda values: values["job"].update(every="all"), "job.every must be int"),
         (lambda values: values["answers"][0].update(iou="high"), "answers.iou must be float"),
         (lambda values: values["answers"][0].update(iou=float("nan")), "NaN"),
         (lambda values: values["frames"][0].update(seconds=[1]), "seconds must be a table"),

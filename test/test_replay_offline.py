@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from PIL import Image
 from segpoint.errors import DeviceLost, SegPointError
 from segpoint_replay.job import Job
 from segpoint_replay.offline import replay
-from segpoint_replay.record import NOT_ASKED, read_run
-from segpoint_replay.recorder import check_output, claimed, finished
+from segpoint_replay.questions import Questions
+from segpoint_replay.record import NOT_ASKED, UNREADABLE, FrameTime, read_run
+from segpoint_replay.recorder import Recorder, check_output, claimed, finished
 from segpoint_replay.recording import Recording
 from segpoint_replay.summary import summary
 from segpoint_replay.versions import versions
 from segpoint_ros.pointcloud2 import read_cloud
 from segpoint_training.answers import evaluate
+from segpoint_training.bag_writer import START, BagWriter, cloud_points
 from segpoint_training.labelled import folder_set
 
 BALL, GREEN, BOTH, HAMMER = (row[0] for row in ROWS)
@@ -49,8 +52,8 @@ def test_the_figures_are_those_of_evaluate(bag, job, segmenter) -> None:
     run = replay(job, progress=False)
     assert read_run(job.out) == replace(run, job=json.loads(json.dumps(run.job)))
     assert (run.topic, run.axes, run.backend, run.complete, run.troubles) == (TOPIC, "optical", "colours", True, ())
-    # Two of them mean the box, and each gets its points as if it had been asked alone.
-    assert segmenter.calls == [(BALL, GREEN, BOTH, HAMMER)] * 4
+    # Two of them mean the box, and each gets its points: it is asked alone.
+    assert segmenter.calls == [(BALL,), (GREEN,), (BOTH,), (HAMMER,)] * 4
     whole = summary(run)
     scores = evaluate(ColourSegmenter(), folder_set(bag.parent)).to_dict()["measures"]
     assert whole.overall.miou == pytest.approx(scores["with target"]["miou"])
@@ -182,7 +185,7 @@ def test_a_cloud_that_cannot_be_answered_costs_only_itself(job, segmenter) -> No
 
 
 def test_ctrl_c_keeps_what_was_answered(job, segmenter) -> None:
-    segmenter.fail = {2: KeyboardInterrupt()}
+    segmenter.fail = {9: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         replay(job, progress=False)
     kept = read_run(job.out)
@@ -298,3 +301,100 @@ def _first_raw(answers: Path):
 def test_the_reading_of_a_cloud_is_the_nodes(bag) -> None:
     frame = next(iter(Recording.open(bag).frames()))
     assert read_cloud(frame.message, copy=False).xyz.shape == (80 * 60, 3)
+
+
+def test_a_cloud_that_cannot_be_read_is_one_without_an_answer(bag, job, segmenter, tmp_path) -> None:
+    from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+
+    cut = {1, 2}
+    copy = tmp_path / "bags" / "scene"
+    with Reader(bag) as reader, Writer(copy, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        numbers = iter(range(4))
+        kinds = {one.topic: one for one in reader.connections}
+        topics = {
+            name: writer.add_connection(name, one.msgtype, msgdef=one.msgdef.data, rihs01=one.digest)
+            for name, one in kinds.items()
+        }
+        for one, received, content in reader.messages():
+            short = one.topic == TOPIC and next(numbers) in cut
+            writer.write(topics[one.topic], received, content[:500] if short else content)
+    run = replay(replace(job, bag=str(copy), labels="", instructions=(BALL,)), progress=False)
+    assert [(frame.number, frame.answered, frame.why) for frame in run.frames] == [
+        (0, True, ""), (1, False, UNREADABLE), (2, False, UNREADABLE), (3, True, ""),
+    ]  # fmt: skip
+    timing = summary(run).timing
+    assert (timing.clouds, timing.asked, timing.answered, timing.dropped_share) == (4, 4, 2, 0.5)
+    assert sum("cannot be read" in line for line in run.troubles) == 2 and read_run(job.out).frames == run.frames
+    rows = json.loads((bag.parent / "instructions.json").read_text())
+    rows["instructions"] = [{**rows["instructions"][0], "index": number} for number in (0, 1)]
+    for row in rows["instructions"]:
+        del row["every"]
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "instructions.json").write_text(json.dumps(rows))
+    (labels / bag.name).symlink_to(bag)
+    out = str(tmp_path / "labelled")
+    run = replay(replace(job, bag=str(copy), labels=str(labels), out=out), progress=False)
+    assert [frame.why for frame in run.frames] == ["", UNREADABLE, NOT_ASKED, NOT_ASKED]
+    assert summary(run).timing.dropped_share == 0.5
+
+
+def ball_bag(path: Path, transforms: Sequence[dict[tuple[str, str], np.ndarray]], stray: float = 0.2) -> Path:
+    """A red ball in a grey cloud, one cloud a second and what of the transforms holds then; one ball's point is off."""
+    draw = np.random.default_rng(0)
+    xyz = draw.uniform((-0.5, -0.5, 1), (0.5, 0.5, 1.3), (3000, 3))
+    red = np.abs(xyz[:, 0]) < 0.1
+    xyz[np.flatnonzero(red)[0], 0] = stray
+    rgb = np.where(red[:, None], (200, 30, 30), (90, 90, 90)).astype(np.uint8)
+    with BagWriter(path) as bag:
+        for number, poses in enumerate(transforms):
+            if poses:
+                bag.transforms(START + number * 10**9, poses)
+            bag.cloud(TOPIC, START + number * 10**9, "camera", cloud_points(xyz.astype(np.float32), rgb, None, 3000, 1))
+    return path
+
+
+def test_clouds_before_the_first_localisation_have_no_stability(job, segmenter, tmp_path) -> None:
+    here = np.eye(4)
+    poses = [{("odom", "camera"): here, **({("map", "odom"): here} if number >= 2 else {})} for number in range(5)]
+    late = ball_bag(tmp_path / "late", poses)
+    run = replay(replace(job, bag=str(late), labels="", instructions=(BALL,)), progress=False)
+    assert [row.stability for row in run.answers] == [None, None, None, 1.0, 1.0]
+    [told] = run.troubles
+    assert "frame camera" in told and "2 of 5 answered clouds" in told
+    without = replace(job, bag=str(ball_bag(tmp_path / "none", [{}] * 3)), labels="", out=str(tmp_path / "no"))
+    run = replay(replace(without, instructions=(BALL,)), progress=False)
+    assert [row.stability for row in run.answers] == [None, 1.0, 1.0] and not run.troubles
+
+
+@pytest.mark.parametrize("stray", [1e30, -1e30, 3e38])
+def test_a_point_at_the_end_of_the_world_costs_only_itself(job, segmenter, tmp_path, stray) -> None:
+    odd = ball_bag(tmp_path / "odd", [{}] * 2, stray)
+    run = replay(replace(job, bag=str(odd), labels="", instructions=(BALL,)), progress=False)
+    assert [frame.why for frame in run.frames] == ["", ""] and run.answers[1].stability == 1.0
+    found = run.answers[0].found
+    near = [one for one in found if np.linalg.norm(one.centre) < 2 and max(one.size) < 2]
+    assert len(near) == len(found) - 1 and sum(one.points for one in near) == run.answers[0].points - 1
+
+
+def test_names_that_are_not_utf_8(bag, job, segmenter, tmp_path) -> None:
+    odd = os.fsdecode(bytes(tmp_path) + b"/run\xff")
+    Path(odd).symlink_to(bag)
+    own = replace(job, bag=odd, labels="", instructions=(BALL,), out=os.fsdecode(bytes(tmp_path) + b"/out\xff"))
+    run = replay(own, progress=False)
+    assert read_run(own.out).job["bag"] == odd and finished(own, versions(own)) is not None
+    assert "run?" in (Path(own.out) / "report.html").read_text() and run.complete
+
+
+def test_the_first_record_of_a_killed_replay_is_soon_there(job, segmenter, monkeypatch) -> None:
+    now = {"it": 0.0}
+    monkeypatch.setattr("segpoint_replay.recorder.time.perf_counter", lambda: now["it"])
+    written = []
+    monkeypatch.setattr("segpoint_replay.recorder.write_run", lambda run, path: written.append(now["it"]))
+    recording = Recording.open(job.bag)
+    recorder = Recorder(job, recording, Questions(job, recording, None, BALL), {}, "")
+    recorder.__enter__()
+    frame = next(iter(recording.frames()))
+    for now["it"] in range(1, 301):
+        recorder.add(FrameTime(0, 0, 0.0, 0, answered=False), frame, "optical")
+    assert written == [0, 6, 13, 27, 55, 111, 172, 233, 294]

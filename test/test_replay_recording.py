@@ -183,6 +183,31 @@ def test_a_cloud_that_cannot_be_read_is_told_and_left_out(tmp_path: Path, bags: 
     assert [frame.number for frame in recording.frames()] in ([0, 2], [0, 1, 2])
     told = [line for line in recording.troubles if "cloud 1 on /points (0.10 s) cannot be read" in line]
     assert len(told) == 1 or broken == b"\x00\x01\x00\x00" + bytes(40)  # which is a cloud without points
+    assert recording.unreadable == ({1} if told else set())
+
+
+@pytest.mark.parametrize("kind", ["mcap", "mcap.zstd", "db3", "bag"])
+def test_a_cut_file_whose_clouds_were_written_out_of_order(tmp_path: Path, kind: str) -> None:
+    bags = Bags(kind)
+    clouds = list(bags.clouds(6, 2000))
+    path = bags.write(tmp_path / "run", [clouds[i] for i in (0, 2, 1, 4, 3, 5)])
+    file = path if path.is_file() else next(file for file in path.iterdir() if file.name.startswith("run."))
+    file.write_bytes(file.read_bytes()[:-200])
+    recording = Recording.open(path)
+    assert len(recording.troubles) > 0 and recording.count >= 4
+    assert numbers(recording) == list(range(recording.count))
+    read = [frame.received for frame in recording.frames()]
+    assert read == sorted(read) == [frame.received for frame in recording.frames(Choice())]
+    assert numbers(recording, Choice(every=2)) == list(range(0, recording.count, 2))
+
+
+def test_a_message_of_quite_another_time_does_not_start_the_bag(tmp_path: Path, bags: Bags) -> None:
+    early = ("/instruction", TEXT, 0, bags.text("the mug"))
+    recording = Recording.open(bags.write(tmp_path / "run", [early, *bags.clouds(3)]))
+    assert (recording.start, [frame.at for frame in recording.frames(Choice(duration=5))]) == (START, [0.0, 0.1, 0.2])
+    assert recording.said == ((0, "the mug"),)
+    [told] = recording.troubles
+    assert "recorded 19,676 days before the first cloud" in told
 
 
 def test_a_split_bag_is_read_in_order_with_and_without_its_metadata(tmp_path: Path, bags: Bags) -> None:
@@ -276,6 +301,29 @@ def test_a_pose_is_not_guessed_far_from_what_is_known(tmp_path: Path, bags: Bags
     for at, x in [(-0.6, None), (-0.4, 0), (0.25, 0.5), (1.4, 2), (1.6, None)]:
         pose = recording.pose("base", START + int(at * SECOND))
         assert (None if pose is None else pytest.approx(pose[0, 3])) == x
+
+
+def test_a_long_gap_is_not_bridged(tmp_path: Path, bags: Bags) -> None:
+    later = START + 600 * SECOND
+    recording = moving(
+        bags, tmp_path, ("map", "base", START, HERE), ("map", "base", later, (100, 0, 0, 0, 0, 0, 1)),
+    )  # fmt: skip
+    for at, x in [(0, 0), (0.4, 0), (0.6, None), (300, None), (599.4, None), (599.6, 100), (600, 100)]:
+        pose = recording.pose("base", START + int(at * SECOND))
+        assert (None if pose is None else pose[0, 3]) == x
+
+
+def test_a_place_has_its_root_and_a_missing_link_is_no_place(tmp_path: Path, bags: Bags) -> None:
+    recording = moving(
+        bags, tmp_path, ("odom", "camera", START, HERE), ("odom", "camera", START + SECOND, HERE),
+        ("map", "odom", START + SECOND, (5, 0, 0, 0, 0, 0, 1)), ("table", "mug", START, HERE),
+        ("hand", "mug", START + 2 * SECOND, HERE),
+    )  # fmt: skip
+    tree = recording.tree
+    assert tree.place("camera", START) is None and tree.knows("camera") and not tree.knows("elsewhere")
+    place = tree.place("/camera", START + SECOND)
+    assert place is not None and (place.root, place.pose[0, 3]) == ("map", 5)
+    assert [tree.place("mug", START + at * SECOND).root for at in (0, 2)] == ["table", "hand"]
 
 
 def test_odd_transforms_are_left_out(tmp_path: Path, bags: Bags) -> None:

@@ -215,6 +215,19 @@ def test_the_command_line_repeats_the_run(tmp_path: Path) -> None:
     assert pairs["--instruction"] == 'it\'s "here" & $HOME' and pairs["--parameter"] == "mask.threshold=0.4"
     assert (pairs["--rate"], pairs["--start"], pairs["--every"]) == ("0.5", "1.5", "3")
     assert pairs["--out"] == "out/x" and "--duration" not in words
+    # Of two bags of one name the second one's folder has another name, which no --out gives it again.
+    assert shlex.split(command_line(job | {"out": "out/x/kitchen-2"}))[-2:] == ["--out", "out/x/kitchen-2-again"]
+
+
+def test_a_page_that_is_not_ours_stays(tmp_path: Path) -> None:
+    run, page = made(3, [MUG]), tmp_path / "index.html"
+    for _ in range(2):
+        write_index([run], page)
+    page.write_text("<p>my precious page")
+    for write in (lambda: write_index([run], page), lambda: write_comparison(run, run, page)):
+        with pytest.raises(SegPointError, match="is not of `segpoint replay` and stays"):
+            write()
+    assert page.read_text() == "<p>my precious page"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,9 @@ class Clouds:
         frames = recording.frames(Choice(self.at(place), _MOMENT))
         frame = next((frame for frame in frames if frame.number == number), None)
         if frame is None:
-            raise SegPointError(f"cloud {number} on {recording.topic} cannot be read: go on to the next")
+            raise SegPointError(f"cloud {number} on {recording.topic} cannot be read: it is left out")
+        if not finite(np.asarray(read_cloud(frame.message).xyz)).any():
+            raise SegPointError(f"cloud {number} on {recording.topic} holds no point: it is left out")
         view = View(frame, recording.pose(frame.message.header.frame_id, frame.stamp))
         _ = view.things  # what the first click needs
         return view

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--accept is of --propose: the least score of what the model may write")
     check_folder(args.out)
     from segpoint_replay.annotate.clouds import Clouds
-    from segpoint_replay.annotate.folder import Folder, check_own
+    from segpoint_replay.annotate.folder import Folder, check_own, claimed
     from segpoint_replay.recording import Recording
 
     check_own(args.out, args.bag)
@@ -52,14 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"note      {trouble}", file=sys.stderr)
     clouds = Clouds(recording, args.every, args.frames)
     bag = args.bag.resolve()
-    folder = Folder(args.out, bag.name if bag.is_dir() else bag.stem)
-    if args.propose:
-        from segpoint_replay.annotate.propose import propose
+    with claimed(args.out):
+        folder = Folder(args.out, bag.name if bag.is_dir() else bag.stem)
+        if args.propose:
+            from segpoint_replay.annotate.propose import propose
 
-        propose(clouds, folder, args.propose, args.accept or _SURE, args.bundle)
-    else:
-        _serve(clouds, folder, args)
-    _tell(clouds, folder)
+            propose(clouds, folder, args.propose, args.accept or _SURE, args.bundle)
+        else:
+            _serve(clouds, folder, args)
+        _tell(clouds, folder)
     return 0
 
 
@@ -89,7 +90,10 @@ def _serve(clouds: Clouds, folder: Folder, args: argparse.Namespace) -> None:
     from segpoint_replay.annotate.server import Desk, serve
     from segpoint_replay.annotate.session import Session
 
-    server, address = serve(Desk(Session(clouds, folder), Model(args.bundle)), args.port)
+    session = Session(clouds, folder)
+    for trouble in session.troubles:
+        print(f"note      {trouble}", file=sys.stderr)
+    server, address = serve(Desk(session, Model(args.bundle)), args.port)
     print(f"page      {address}\n          Ctrl-C ends it; everything is saved at once", flush=True)
     if not args.no_browser:
         webbrowser.open(address)

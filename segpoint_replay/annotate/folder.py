@@ -2,27 +2,27 @@
 
 Beside its ``instructions.json`` lies, for each bag that is annotated into it, the bag BAG_labelled: a rosbag2 folder
 that is split into one .mcap for each cloud, so that what one action changes is one small file. A cloud keeps its topic,
-times, header and fields, and has the field ``label`` besides. Every file is written under another name first and then
-moved to its place: whoever is killed in between finds the file as it was.
-
-What only `segpoint annotate` needs stands in the rows' free "notes": ``cloud``, the number of the only cloud that a row
-is about, and ``proposed``, {number: score}: clouds in which the model marked the row's targets and no person has looked
-yet.
+times, header and fields, and has the field ``label`` besides. `Folder.save` writes all that has changed under other
+names and moves it to its place when it is whole: on a full disk nothing is changed, and whoever is killed in between
+finds each file as it was. One process at a time has the folder (`claimed`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
+from filelock import FileLock, Timeout
 
 from segpoint.errors import SegPointError
 from segpoint.files import check_folder, reading
+from segpoint_replay.annotate.asked import Asked, asked_of, row_of
 from segpoint_replay.annotate.message import METADATA, read_label, with_label, write_cloud
 from segpoint_training.datasets.own_file import NAME
 
@@ -32,17 +32,6 @@ if TYPE_CHECKING:
 _FILE = re.compile(r"cloud_(\d+)\.mcap")
 _OWN = "_labelled"  # what the name of a bag of annotations ends with
 _INFORMATION = "rosbag2_bagfile_information"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One instruction. targets: object numbers, none for "there is nothing to mark".   cloud: the number of the only
-    one that it is about; None: it holds wherever its targets are in view."""
-
-    text: str
-    targets: tuple[int, ...]
-    kind: str = ""
-    cloud: int | None = None
 
 
 def check_own(root: Path, bag: Path) -> None:
@@ -69,61 +58,120 @@ def check_own(root: Path, bag: Path) -> None:
             raise SegPointError(f"{path} has rows about {bag} itself: give --out a folder of its own")
 
 
+@contextmanager
+def claimed(root: Path) -> Iterator[None]:
+    """A folder for this process alone: of two that write into one, the later would undo what the other has done.
+
+    Raises SegPointError where another has it.
+    """
+    lock = FileLock(root / ".lock", timeout=0)
+    with _writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise SegPointError(
+                f"another segpoint annotate is at work in {root}: end that first, or give another --out"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class Folder:
     """What is annotated of one bag, as it is on disk.
 
-    objects: the category of each object's number, "" for none.   asked: instructions.   proposed: by a cloud's number,
-    the objects that are only the model's proposals, with their scores.   received: when each labelled cloud was.
-    points: by a cloud's number, how many points each object has in it.
-    `save` and `write` put changes on disk. Raises SegPointError where the folder is not one to write into.
+    bag: its name.   objects: the category of each object's number, "" for none.   asked: instructions.   proposed: by a
+    cloud's number, the objects that are only the model's proposals, with their scores.   received: when each labelled
+    cloud was.   points: by a cloud's number, how many points each object has in it.
+    `save` puts changes on disk. Raises SegPointError where the folder is not one to write into.
     """
 
     def __init__(self, root: Path, bag: str) -> None:
         check_folder(root)
-        self.root, self.file = root, f"{Path(bag).stem}{_OWN}"
+        self.root, self.file = root, f"{bag}{_OWN}"
         self.bag = root / self.file
         self.objects: dict[int, str] = {}
         self.asked: list[Asked] = []
         self.proposed: dict[int, dict[int, float]] = {}
         self._content: dict[str, Any] = {"categories": {}, "instructions": []}
-        if (root / NAME).is_file():
-            self._read()
         self.received: dict[int, int] = {}
         self.points: dict[int, dict[int, int]] = {}
+        # What `save` has to put on disk: by number the whole file of a cloud, None for one that goes; a bag's metadata.
+        self._changed: dict[int, Path | None] = {}
+        self._metadata = ""
         self._find_clouds()
+        if (root / NAME).is_file():
+            self._read()
+        for number in {target for counts in self.points.values() for target in counts}:
+            self.objects.setdefault(number, "")
 
     def labels(self, number: int) -> np.ndarray | None:
         """(M,) int32 of a cloud, by its number in the recording; None where it is not annotated."""
-        return read_label(self._path(number))[1] if number in self.received else None
+        if number not in self.received:
+            return None
+        return read_label(self._changed.get(number) or self._path(number))[1]
 
     def write(self, frame: Frame, topic: str, label: np.ndarray) -> None:
-        """Put one cloud's labels (M,) on disk."""
-        self.bag.mkdir(parents=True, exist_ok=True)
-        path = self._path(frame.number)
-        metadata = write_cloud(path, topic, frame.received, with_label(frame.message, label))
+        """Set one cloud's labels (M,)."""
+        with _writing(self.bag):
+            self.bag.mkdir(parents=True, exist_ok=True)
+            new = _new(self._path(frame.number).with_suffix(""))  # without .mcap it is no part of the bag
+            metadata = write_cloud(new, topic, frame.received, with_label(frame.message, label))
+        self._changed[frame.number] = new
         self._count(frame.number, label)
         if frame.number not in self.received or not (self.bag / METADATA).is_file():
             self.received = dict(sorted({**self.received, frame.number: frame.received}.items()))
-            self._write_metadata(metadata)
+            self._metadata = metadata
 
     def remove(self, number: int) -> None:
         """Take a cloud out of the data set."""
         if self.received.pop(number, None) is None:
             return
         del self.points[number]
-        if self.received:
-            self._write_metadata((self.bag / METADATA).read_text(encoding="utf-8"))
-        else:
-            (self.bag / METADATA).unlink(missing_ok=True)
-        self._path(number).unlink()
+        self._changed[number] = None
+        if self.received and (self.bag / METADATA).is_file():
+            self._metadata = self._metadata or (self.bag / METADATA).read_text(encoding="utf-8")
 
     def save(self) -> None:
-        """Put objects and instructions on disk."""
+        """Put everything on disk, or, where that cannot be done, nothing. Raises SegPointError then."""
         rows = [row for row in self._content["instructions"] if row.get("file") != self.file]
-        self._content["instructions"] = rows + [self._row(asked) for asked in self.asked if self._there(asked)]
-        self._content["categories"][self.file] = {str(number): name for number, name in sorted(self.objects.items())}
-        self.root.mkdir(parents=True, exist_ok=True)
-        _replace(self.root / NAME, json.dumps(self._content, indent=1, ensure_ascii=False) + "\n")
+        there = [asked for asked in self.asked if asked.cloud is None or asked.cloud in self.received]
+        rows += [row_of(asked, self.file, self._in_order, self.proposed) for asked in there]
+        names = {str(number): name for number, name in sorted(self.objects.items())}
+        content = {**self._content, "categories": {**self._content["categories"], self.file: names}}
+        content["instructions"] = rows
+        with _writing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            files: dict[Path, Path | None] = {} if self.received else {self.bag / METADATA: None}
+            files |= {self._path(number): new for number, new in self._changed.items()}
+            if self.received and self._metadata:
+                files[self.bag / METADATA] = _written(self.bag / METADATA, self._listed(self._metadata))
+            files[self.root / NAME] = _written(
+                self.root / NAME, json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            )
+            for path, new in sorted(files.items(), key=lambda file: file[1] is None):  # no longer listed, a cloud goes
+                if new is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    new.replace(path)
+        self._content, self._changed, self._metadata = content, {}, ""
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Around what changes the folder: where it fails, the folder is as it was before."""
+        proposed = {number: dict(scores) for number, scores in self.proposed.items()}
+        kept = dict(self.objects), list(self.asked), proposed, dict(self.received), dict(self.points)
+        try:
+            yield
+        except BaseException:
+            self.objects, self.asked, self.proposed, self.received, self.points = kept
+            for new in self._changed.values():
+                if new is not None:
+                    new.unlink(missing_ok=True)
+            self._changed, self._metadata = {}, ""
+            raise
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -139,17 +187,14 @@ class Folder:
             self.objects = {int(n): name for n, name in self._content["categories"].get(self.file, {}).items()}
             for row in self._content["instructions"]:
                 if row.get("file") == self.file:
-                    self._take(row)
+                    self._take(*asked_of(row, self._in_order))
 
-    def _take(self, row: dict[str, Any]) -> None:
-        notes = row.get("notes")
-        notes = notes if isinstance(notes, dict) else {}  # a person's own words
-        targets = tuple(row["target_labels"])
-        self.asked.append(Asked(row["instruction"], targets, row.get("kind", ""), notes.get("cloud")))
-        for target in targets:
+    def _take(self, asked: Asked, proposed: dict[int, float]) -> None:
+        self.asked.append(asked)
+        for target in asked.targets:
             self.objects.setdefault(target, "")
-        for number, score in notes.get("proposed", {}).items():
-            self.proposed.setdefault(int(number), {}).update(dict.fromkeys(targets, float(score)))
+        for number, score in proposed.items():
+            self.proposed.setdefault(number, {}).update(dict.fromkeys(asked.targets, score))
 
     def _find_clouds(self) -> None:
         """What is there, also what was written just before a crash and is not listed yet."""
@@ -158,12 +203,12 @@ class Folder:
             if match := _FILE.fullmatch(path.name):
                 self.received[int(match[1])], label = read_label(path)
                 self._count(int(match[1]), label)
-        if there and not self.received and (self.bag / METADATA).is_file():
+        metadata = self.bag / METADATA
+        if there and not self.received and metadata.is_file():
             raise SegPointError(f"{self.bag} is there and not of `segpoint annotate`: annotate into another folder")
-        for number in {target for counts in self.points.values() for target in counts}:
-            self.objects.setdefault(number, "")
-        if self.received and (self.bag / METADATA).is_file():
-            self._write_metadata((self.bag / METADATA).read_text(encoding="utf-8"))
+        if self.received and metadata.is_file():
+            with _writing(self.bag):
+                _written(metadata, self._listed(metadata.read_text(encoding="utf-8"))).replace(metadata)
 
     def _count(self, number: int, label: np.ndarray) -> None:
         objects, points = np.unique(label[label > 0], return_counts=True)
@@ -174,29 +219,12 @@ class Folder:
     def _path(self, number: int) -> Path:
         return self.bag / f"cloud_{number:06d}.mcap"
 
-    def _there(self, asked: Asked) -> bool:
-        return asked.cloud is None or asked.cloud in self.received
+    @property
+    def _in_order(self) -> list[int]:
+        """The numbers of the labelled clouds, as a reader of the bag counts them."""
+        return sorted(self.received, key=lambda number: (self.received[number], number))
 
-    def _row(self, asked: Asked) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            "file": self.file, "instruction": asked.text, "target_labels": list(asked.targets),
-        }  # fmt: skip
-        if asked.kind:
-            row["kind"] = asked.kind
-        notes: dict[str, Any] = {}
-        if asked.cloud is not None:
-            in_order = sorted(self.received, key=lambda number: (self.received[number], number))
-            row["index"], notes["cloud"] = in_order.index(asked.cloud), asked.cloud
-        proposed = {
-            str(number): round(min(scores[t] for t in asked.targets if t in scores), 4)
-            for number, scores in sorted(self.proposed.items())
-            if any(target in scores for target in asked.targets)
-        }
-        if proposed:
-            notes["proposed"] = proposed
-        return {**row, "notes": notes} if notes else row
-
-    def _write_metadata(self, of_one: str) -> None:
+    def _listed(self, of_one: str) -> str:
         """The metadata.yaml of the whole split bag, from that of any cloud of it."""
         content = yaml.safe_load(of_one)
         told = content[_INFORMATION]
@@ -214,10 +242,32 @@ class Folder:
             }
             for number, received in self.received.items()
         ]
-        _replace(self.bag / METADATA, yaml.safe_dump(content, sort_keys=False))
+        return yaml.safe_dump(content, sort_keys=False)
 
 
-def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f".new-{path.name}")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Around the writing of files: what the disk says against it becomes one SegPointError."""
+    try:
+        yield
+    except OSError as error:
+        raise SegPointError(
+            f"{path} cannot be written ({error.strerror or error}): nothing of this is saved; make room, or change "
+            "what its folder permits, and do it again"
+        ) from error
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f".new-{path.name}")
+
+
+def _written(path: Path, text: str) -> Path:
+    """What is to stand at ``path``, under another name."""
+    new = _new(path)
+    try:
+        new.write_text(text, encoding="utf-8")
+    except OSError:
+        with suppress(OSError):
+            new.unlink()  # its first half
+        raise
+    return new

@@ -55,11 +55,11 @@ def write_cloud(path: Path, topic: str, received: int, message: Any) -> str:
 
     store = get_typestore(Stores.LATEST)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
-        bag = Path(folder) / path.stem
+        bag = Path(folder) / "cloud"
         with Writer(bag, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP) as writer:
             connection = writer.add_connection(topic, CLOUD, typestore=store)
             writer.write(connection, received, store.serialize_cdr(message, CLOUD))
-        (bag / path.name).replace(path)
+        (bag / "cloud.mcap").replace(path)
         return (bag / METADATA).read_text(encoding="utf-8")
 
 

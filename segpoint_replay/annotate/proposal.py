@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Proposal:
     """choices: by who made them ("model", "cluster", "near"), each its parts; one is shown.   out: which of its parts
     the person has left out.   text: the sentence that asked for it.   clicks: points on the one thing meant.
     steps: by how much its masks are grown.   touched: whether the person has changed anything; what comes later does
-    not take its place then."""
+    not take its place then.   so_far: (M,) bool, what was proposed before the last of several clicks."""
 
     source: str
     choices: dict[str, list[Part]]
@@ -39,7 +39,12 @@ class Proposal:
     out: set[int] = field(default_factory=set)
     steps: int = 0
     touched: bool = False
+    so_far: np.ndarray | None = None
     _grown: dict[tuple[str, int], list[Part]] = field(default_factory=dict)
+
+    def copy(self) -> Proposal:
+        """As it is now, whatever becomes of this one."""
+        return replace(self, choices=dict(self.choices), out=set(self.out), _grown=dict(self._grown))
 
     def parts(self, xyz: np.ndarray) -> list[Part]:
         """Of what is shown, as it is grown."""

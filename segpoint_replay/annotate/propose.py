@@ -9,8 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from segpoint.errors import SegPointError
+from segpoint_replay.annotate.asked import Asked
 from segpoint_replay.annotate.clouds import Clouds
-from segpoint_replay.annotate.folder import Asked, Folder
+from segpoint_replay.annotate.folder import Folder
 from segpoint_replay.annotate.model import Model
 from segpoint_replay.annotate.proposal import same_object
 from segpoint_replay.annotate.session import Session
@@ -78,10 +79,12 @@ def _mark(session: Session, model: Model, texts: Sequence[str], least: float, be
 
 
 def _join(folder: Folder, texts: Sequence[str]) -> None:
-    """Of rows about one cloud each make one about all, where a text means the same objects everywhere."""
+    """Of rows about one cloud each make one about all, where a text means the same objects everywhere.
+
+    A row that says more than that is a person's, and stays as it is."""
     for text in texts:
         rows = [asked for asked in folder.asked if asked.text == text]
-        if len(rows) > 1 and len({asked.targets for asked in rows}) == 1:
+        if len(rows) > 1 and len({asked.targets for asked in rows}) == 1 and not any(asked.more for asked in rows):
             others = [asked for asked in folder.asked if asked.text != text]
             folder.asked = [*others, Asked(text, rows[0].targets, rows[0].kind)]
     if folder.received:

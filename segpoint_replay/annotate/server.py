@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import secrets
 import socket
 import sys
@@ -34,6 +35,7 @@ PAGE = {"": "annotate.html", "annotate.js": "annotate.js", "annotate.css": "anno
 _KINDS = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'"
 _LONGEST = 1 << 20  # bytes of a request
+_SHORT = 200  # characters of what is told about one
 _WAIT = 25.0  # seconds that the page waits for the model before it asks again
 
 
@@ -44,7 +46,7 @@ class Desk:
         self.session, self.model = session, model
         self._turn = Condition()
         self._asked: Future[list[Part]] | None = None
-        self._said, self._version = "", 0
+        self._said, self._version = "; ".join(session.troubles), 0
         self._actions: dict[str, Callable[[dict[str, Any]], Any]] = {
             "state": lambda _: None,
             "wait": lambda _: self._turn.wait_for(lambda: self._asked is None, _WAIT),
@@ -72,15 +74,16 @@ class Desk:
 
     def act(self, action: str, given: dict[str, Any]) -> dict[str, Any]:
         """Do one of the page's actions, and say what there is now. Raises KeyError for an unknown one; what cannot be
-        done is told in "error"."""
+        done is told in "error", and nothing is changed then."""
         do = self._actions[action]
         with self._turn:
             self._said, error, result = "" if action not in ("wait", "state") else self._said, "", None
             try:
-                result = do(given)
+                with self.session.all_or_nothing():
+                    result = do(given)
             except SegPointError as trouble:
                 error = str(trouble)
-            except (KeyError, TypeError, ValueError) as trouble:
+            except (KeyError, TypeError, ValueError, OverflowError, OSError) as trouble:
                 error = f"{action} cannot be done with {given!r:.200}: {trouble}"
             return {**self.state(), "error": error or self._said, "result": result if action == "accept" else None}
 
@@ -205,7 +208,12 @@ def _handler(desk: Desk, token: str) -> type[BaseHTTPRequestHandler]:
                 if not place.isdecimal() or int(place) >= len(desk.session.clouds):
                     self._refuse(HTTPStatus.NOT_FOUND)
                     return
-                self._answer(HTTPStatus.OK, desk.picture(int(place)), "image/jpeg", "max-age=3600")
+                try:
+                    picture = desk.picture(int(place))
+                except SegPointError as error:
+                    self._refuse(HTTPStatus.NOT_FOUND, str(error))
+                else:
+                    self._answer(HTTPStatus.OK, picture, "image/jpeg", "max-age=3600")
             else:
                 self._refuse(HTTPStatus.NOT_FOUND)
 
@@ -218,10 +226,12 @@ def _handler(desk: Desk, token: str) -> type[BaseHTTPRequestHandler]:
                 self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
                 return
             try:
-                given = json.loads(self.rfile.read(int(length)) or b"{}")
+                given = json.loads(self.rfile.read(int(length)) or b"{}", parse_float=_number, parse_constant=_number)
+            except (ValueError, RecursionError) as error:  # the latter where it is nested too deeply
+                self._refuse(HTTPStatus.BAD_REQUEST, f"the request cannot be read as JSON: {error}"[:_SHORT])
+                return
+            try:
                 state = desk.act(name.removeprefix("api/"), given if isinstance(given, dict) else {})
-            except ValueError:
-                self._refuse(HTTPStatus.BAD_REQUEST)
             except KeyError:
                 self._refuse(HTTPStatus.NOT_FOUND)
             else:
@@ -238,9 +248,9 @@ def _handler(desk: Desk, token: str) -> type[BaseHTTPRequestHandler]:
             self._refuse(HTTPStatus.FORBIDDEN)
             return None
 
-        def _refuse(self, status: HTTPStatus) -> None:
+        def _refuse(self, status: HTTPStatus, why: str = "") -> None:
             self.close_connection = True  # its body, if any, is not read
-            self._answer(status, f"{status.phrase}\n".encode(), "text/plain")
+            self._answer(status, f"{why or status.phrase}\n".encode(), "text/plain; charset=utf-8")
 
         def _answer(self, status: HTTPStatus, content: bytes, kind: str, cache: str = "no-store") -> None:
             self.send_response(status)
@@ -257,6 +267,14 @@ def _handler(desk: Desk, token: str) -> type[BaseHTTPRequestHandler]:
             """The terminal is for what goes wrong."""
 
     return Handler
+
+
+def _number(text: str) -> float:
+    """Of a JSON text; Python's own would read "1e999" and "NaN", too."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.40} is no finite number")
+    return value
 
 
 def _runs(layer: np.ndarray) -> list[int]:

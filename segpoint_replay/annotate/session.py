@@ -5,47 +5,41 @@ The page (`server`) calls these; so does anything else that is to label a bag.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import numpy as np
 
 from segpoint.errors import SegPointError
-from segpoint.prompts import MOST_CLICKS, normalise
+from segpoint.prompts import normalise
+from segpoint_replay.annotate.asked import Asked
+from segpoint_replay.annotate.clicks import clicked, follow
 from segpoint_replay.annotate.clouds import Clouds, View
-from segpoint_replay.annotate.folder import Asked, Folder
-from segpoint_replay.annotate.masks import around, carried_over, cluster_at, finite, resized, surface_at
+from segpoint_replay.annotate.folder import Folder
+from segpoint_replay.annotate.history import Before, runs
+from segpoint_replay.annotate.masks import carried_over, finite, resized
 from segpoint_replay.annotate.proposal import CARRIED, CLICK, REVIEW, SENTENCE, Part, Proposal, parts_of, same_object
 from segpoint_training.datasets.own_words import OBJECT, named_word
 
 MOST_OBJECTS = 254
 _UNDOABLE = 100
-_TOO_LARGE = 3  # times the geometric cluster at a click
-
-
-@dataclass
-class _Before:
-    """What an action has changed, as it was. labels: by place, None where a cloud was not annotated."""
-
-    objects: dict[int, str]
-    asked: list[Asked]
-    proposed: dict[int, dict[int, float]]
-    labels: dict[int, tuple[np.ndarray, np.ndarray] | None] = field(default_factory=dict)
+_MOST_STEPS = 50  # that a mask is grown or shrunk by
 
 
 class Session:
     """A person at work on a bag. place: the cloud at hand, among ``clouds.numbers``.   label: (M,) int32, its objects.
-    proposal: what waits for a yes."""
+    proposal: what waits for a yes.   troubles: clouds that could not be begun with, a line each."""
 
     def __init__(self, clouds: Clouds, folder: Folder) -> None:
         self.clouds, self.folder = clouds, folder
         self.proposal: Proposal | None = None
-        self._undo: list[_Before] = []
+        self._undo: list[Before] = []
         self.place, self.label = 0, np.zeros(0, np.int32)
         if odd := [n for n, at in folder.received.items() if clouds.recording.received[n : n + 1] != (at,)]:
             raise SegPointError(f"{folder.bag}: its cloud {odd[0]} is another recording's; give another --out")
-        self.go(next((place for place in range(len(clouds)) if self.to_review(place) or not self.is_done(place)), 0))
+        self.troubles: list[str] = []
+        self._begin()
 
     @property
     def view(self) -> View:
@@ -67,6 +61,17 @@ class Session:
         """Whether a cloud has objects that the model has marked and nobody has seen."""
         return bool(self.folder.proposed.get(self.clouds.numbers[place]))
 
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Around an action: where it fails, on a full disk say, everything is as it was before."""
+        kept, undo = (self.place, self.label, self.proposal and self.proposal.copy()), list(self._undo)
+        try:
+            with self.folder.all_or_nothing():
+                yield
+        except BaseException:
+            (self.place, self.label, self.proposal), self._undo = kept, undo
+            raise
+
     # --- from cloud to cloud ------------------------------------------------------------------------------------------
 
     def go(self, place: int) -> None:
@@ -82,6 +87,15 @@ class Session:
             self.proposal = Proposal(REVIEW, {"model": parts_of(self.label, self.folder.objects, only)}, "model")
         elif label is None:
             self.carry(left or self._annotated_before())
+
+    def _begin(self) -> None:
+        """At the first cloud with something to do that can be read. Raises SegPointError where none can be."""
+        for place in sorted(range(len(self.clouds)), key=lambda p: self.is_done(p) and not self.to_review(p)):
+            try:
+                return self.go(place)
+            except SegPointError as error:
+                self.troubles.append(str(error))
+        raise SegPointError(f"{self.clouds.recording.path}: none of the clouds can be labelled ({self.troubles[0]})")
 
     def step(self, way: int) -> None:
         """To the next cloud that can be read, or with −1 to the one before; at the end nothing happens."""
@@ -123,24 +137,11 @@ class Session:
     # --- proposals ----------------------------------------------------------------------------------------------------
 
     def click(self, x: float, y: float) -> None:
-        """Propose the thing at a pixel; once one is proposed by a click, what is meant by all of them."""
+        """Propose the thing at a pixel; once one is proposed by a click, that and what is at this pixel."""
         point = self.view.picture.point_at(x, y)
         if point is None:
             raise SegPointError("there is no point there: the camera has no depth at that place")
-        before, view = self.proposal, self.view
-        clicks, text = [point], ""
-        if before is not None and before.source in (SENTENCE, CLICK):
-            text, clicks = before.text, [*before.clicks, point][-MOST_CLICKS:]
-        choices: dict[str, list[Part]] = {}
-        cluster = cluster_at(view.xyz, view.things, clicks)
-        if cluster is not None:
-            choices["cluster"] = [Part(cluster)]
-        elif (surface := surface_at(view.xyz, point)).any():
-            choices["surface"] = [Part(surface)]
-        choices["near"] = [Part(around(view.xyz, view.things, clicks))]
-        free = self._free(clicks)
-        choices = {name: [replace(part, mask=part.mask & free) for part in parts] for name, parts in choices.items()}
-        self.proposal = Proposal(CLICK, choices, next(iter(choices)), text, clicks)
+        self.proposal = clicked(self.view, point, self.proposal, self.label)
 
     def propose(self, text: str, clicks: Sequence[int], parts: Sequence[Part]) -> None:
         """What the model says to a sentence, or to the clicks of the proposal at hand, which stay as they were."""
@@ -151,15 +152,7 @@ class Session:
         proposal = self.proposal
         if proposal is None or proposal.clicks != list(clicks):
             return  # answered or taken back meanwhile
-        mask = np.any([part.mask for part in named], axis=0) if named else np.zeros(len(self.label), bool)
-        mask &= self._free(clicks)
-        if mask.any():
-            choice = Part(mask, 0, named[0].name, named[0].score)
-            proposal.choices = {"model": [choice], **proposal.choices}
-            cluster = proposal.choices.get("cluster", [choice])[0].mask
-            # A model that takes the whole table for what was clicked on is offered, and not shown.
-            if not proposal.touched and mask[list(clicks)].all() and mask.sum() <= _TOO_LARGE * cluster.sum():
-                proposal.show("model")
+        follow(proposal, named, self.label)
 
     def toggle(self, x: float, y: float) -> bool:
         """Leave out or take in again the proposed part at a pixel; False where there is none."""
@@ -179,10 +172,11 @@ class Session:
     def resize(self, steps: int, number: int = 0) -> None:
         """Grow the proposal's masks, or else an object's, by steps; below zero, shrink them."""
         if self.proposal is not None:
-            self.proposal.steps += steps
+            self.proposal.steps = max(-_MOST_STEPS, min(_MOST_STEPS, self.proposal.steps + steps))
             self.proposal.touched = True
         elif self._here(number):
             free = (self.label == 0) | (self.label == number)
+            steps = max(-_MOST_STEPS, min(_MOST_STEPS, steps))
             self._put([(number, resized(self.view.xyz, self.label == number, steps, free))])
 
     def brush(self, stroke: Sequence[Sequence[float]], radius: float, add: bool, number: int = 0) -> None:
@@ -314,13 +308,13 @@ class Session:
         before, self.proposal = self._undo.pop(), None
         folder = self.folder
         folder.objects, folder.asked, folder.proposed = before.objects, before.asked, before.proposed
-        for place, runs in before.labels.items():
-            if runs is None:
+        for place, kept in before.labels.items():
+            if kept is None:
                 self._off(place)
                 if place == self.place:
                     self.label = np.zeros_like(self.label)
             else:
-                self._write(place, np.repeat(*runs).astype(np.int32))
+                self._write(place, np.repeat(*kept).astype(np.int32))
         folder.save()
         self.go(self.place if self.place in before.labels or not before.labels else next(iter(before.labels)))
 
@@ -359,11 +353,11 @@ class Session:
         """Keep what an action is about to change."""
         folder = self.folder
         proposed = {number: dict(scores) for number, scores in folder.proposed.items()}
-        before = _Before(dict(folder.objects), list(folder.asked), proposed)
+        before = Before(dict(folder.objects), list(folder.asked), proposed)
         for place in places:
             at_hand = place == self.place and self.is_done(place)
             label = self.label if at_hand else folder.labels(self.clouds.numbers[place])
-            before.labels[place] = None if label is None else _runs(label)
+            before.labels[place] = None if label is None else runs(label)
         self._undo = [*self._undo[1 - _UNDOABLE :], before]
 
     def _reviewed(self, kept: Sequence[Part]) -> None:
@@ -384,10 +378,6 @@ class Session:
         word = part.name or (named_word(text) if text else "")
         return replace(part, name="" if word == OBJECT else word)
 
-    def _free(self, clicks: Sequence[int]) -> np.ndarray:
-        """(M,) bool: what a click may take: no other object's points, but of those that it is on."""
-        return np.isin(self.label, [0, *self.label[list(clicks)]])
-
     def _here(self, number: int) -> bool:
         return bool(number) and bool((self.label == number).any())
 
@@ -399,9 +389,3 @@ class Session:
         place = min(done, key=lambda p: (p > self.place, abs(p - self.place)))
         label = self.folder.labels(self.clouds.numbers[place])
         return None if label is None else (self.clouds.view(place), label)
-
-
-def _runs(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values and lengths of the runs of equal ones, as `numpy.repeat` takes them."""
-    starts = np.flatnonzero(np.diff(label, prepend=label[:1] - 1)) if len(label) else np.zeros(0, np.int64)
-    return label[starts], np.diff(starts, append=len(label))

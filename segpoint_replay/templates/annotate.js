@@ -13,9 +13,11 @@ window.annotate = { get state() { return state; }, get shown() { return image &&
 
 // --- the server ------------------------------------------------------------------------------------------------------
 
+class Refused extends Error {}
+
 async function post(action, given = {}) {
   const answer = await fetch(`api/${action}`, { method: "POST", body: JSON.stringify(given) });
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  if (!answer.ok) throw new Refused((await answer.text()).trim());
   return answer.json();
 }
 
@@ -29,7 +31,8 @@ function act(action, given) {
       await show(next);
       return next;
     } catch (error) {
-      toast(`The server does not answer (${error.message}). Start segpoint annotate again: all is saved.`);
+      if (error instanceof Refused) toast(`This was not done: ${error.message}`);
+      else toast(`The server does not answer (${error.message}), and this was not done. Start segpoint annotate again: what was done before is saved.`);
     } finally {
       window.annotate.busy--;
     }

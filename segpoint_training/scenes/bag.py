@@ -39,6 +39,7 @@ BAG = "scene"
 CLOUDS, SCANS = "/camera/depth/color/points", "/lidar/points"  # of cameras, of LiDARs
 _MOUNTS = {"optical": ("camera_link", "camera_depth_optical_frame"), "body": ("lidar_link", "lidar")}
 _LIDARS, _MET = 6, 0.6  # LiDARs that are tried at most, and the share of objects that one should meet
+_DAYS = 4096  # a ROS stamp ends in 2038
 _SAID_FOR = 2.0  # seconds that an instruction stands
 
 
@@ -56,8 +57,8 @@ class BagRequest:
 
     @property
     def start(self) -> int:
-        """Nanoseconds since 1970 of the first message: a day for each seed, so that no two bags are of one time."""
-        return START + self.scene.seed * 86_400 * 10**9
+        """Nanoseconds since 1970 of the first message: a day for each seed, so that two bags are rarely of one time."""
+        return START + self.scene.seed % _DAYS * 86_400 * 10**9
 
 
 @dataclass(frozen=True)
