@@ -15,13 +15,11 @@ import argparse
 import json
 import os
 import random
-import signal
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +28,11 @@ import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
-# Read once, by this process's DDS and by the node's.
-os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 99)))
-os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(REPOSITORY / "config" / "fastdds_loopback.xml"))
+
+from segpoint_ros.process import graph_of_its_own, running_node  # noqa: E402
+
+os.environ.update(graph_of_its_own(os.environ))  # read once, by this process's DDS and by the node's
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
 import rclpy  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
@@ -292,25 +292,6 @@ class Stranger:
         self._counted_at = Time.from_msg(message.header.stamp).nanoseconds
 
 
-@contextmanager
-def node_process(log: Path) -> Iterator[Node]:
-    """The real node; ended as Ctrl-C ends it."""
-    paths = filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "segpoint_ros"], env=environment, stdin=subprocess.DEVNULL,
-                                   stdout=output, stderr=subprocess.STDOUT)  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 def memory_mb(node: Node) -> int:
     """What the process occupies; 0 where it has ended."""
     return psutil.Process(node.pid).memory_info().rss // 10**6 if node.poll() is None else 0
@@ -362,7 +343,7 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     log = args.out / "node.log"
     done: list[Batch] = []
-    with node_process(log) as process:
+    with running_node(log, os.environ) as process:
         stranger = Stranger()
         try:
             if not stranger.ready(lambda: process.poll() is None):

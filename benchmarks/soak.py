@@ -1,12 +1,13 @@
 """A day in the node's life, shortened: a 30 Hz camera, changing wishes, bad clouds, restarts; memory and latency.
 
-    python benchmarks/soak.py                        # 20 minutes; out/soak/soak.png, soak.csv, soak.json
+    python benchmarks/soak.py                        # 20 minutes; out/soak/soak.png, soak.csv, soak.json, node.log
     python benchmarks/soak.py --minutes 5 --kill-every 60
 
 Three processes over real DDS, on this machine alone: the node, a camera that publishes 307,200 coloured points at 30 Hz
 (a generated scene, the camera moving a little; every few seconds a cloud that cannot be used), and this one, which
 changes the instruction, clicks, clears, sets parameters, deactivates and activates, asks for a parameter five times a
-second, and measures. ``--kill-every`` also ends the node with SIGKILL now and then and starts it again.
+second, and measures. ``--kill-every`` also ends the node with SIGKILL now and then and starts it again, with a log of
+its own (node-2.log, …).
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ import itertools
 import json
 import os
 import random
-import signal
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from soak_plot import draw
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
+
+from segpoint_ros.process import PROFILE, graph_of_its_own, running_node  # noqa: E402
 
 HERTZ = 30.0
 SEED = 900000  # of the scene, in the test split
@@ -100,7 +104,7 @@ class Life:
         from rclpy.executors import SingleThreadedExecutor
         from std_msgs.msg import Float64, String
 
-        self._environment, self._log = environment, log.open("ab")
+        self._environment, self._log, self._running = environment, log, ExitStack()
         self.began = time.monotonic()
         self.results: list[tuple[float, float, float]] = []  # when, age, processing time
         self.answers_of_service: list[tuple[float, float]] = []  # when, how long
@@ -132,19 +136,17 @@ class Life:
     def start(self) -> None:
         import psutil
 
-        arguments = ["-p", "instruction:=pick up the mug"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "segpoint_ros", "--ros-args", *arguments],
-            env=self._environment,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        killed = sum(what == "killed" for _, what in self.events)
+        log = self._log.with_stem(f"{self._log.stem}-{killed + 1}") if killed else self._log
+        running = running_node(log, self._environment, "-p", "instruction:=pick up the mug")
+        self.process = self._running.enter_context(running)
         self._watched = psutil.Process(self.process.pid)
 
     def kill(self) -> None:
         """SIGKILL, and the next node at once."""
         self.process.kill()
         self.process.wait()
+        self._running.close()
         for name, count in self.counts.items():
             self._before[name] = count
         self._asked = None
@@ -153,12 +155,8 @@ class Life:
 
     def close(self) -> int:
         """End the node as a user does. Its exit code."""
-        self.process.send_signal(signal.SIGINT)
-        try:
-            return self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return -9
+        self._running.close()
+        return self.process.returncode
 
     def spin(self) -> None:
         self._executor.spin_once(timeout_sec=0.02)
@@ -318,36 +316,6 @@ def summary(life: Life, warm_up: float) -> dict[str, Any]:
     }
 
 
-def draw(life: Life, path: Path) -> None:
-    """Memory, ages and the service's answers over minutes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (memory, latency, service) = plt.subplots(3, 1, figsize=(11, 8), sharex=True, layout="constrained")
-    minutes = [s["s"] / 60 for s in life.samples]
-    memory.plot(minutes, [s["rss_mb"] for s in life.samples], lw=1.2)
-    memory.set(
-        ylabel="memory (MB)", ylim=(0, None), title="The node: a 30 Hz camera of 307,200 points, changing wishes"
-    )
-    when, age, work = np.array(life.results).T
-    latency.plot(when / 60, age, ".", ms=2, label="age of a result when it arrives")
-    latency.plot(when / 60, work, ".", ms=2, label="processing time")
-    latency.set(ylabel="seconds", ylim=(0, min(2.0, 1.1 * age.max())))
-    latency.legend(loc="upper right", markerscale=4)
-    asked, took = np.array(life.answers_of_service).T
-    service.semilogy(asked / 60, 1e3 * took, ".", ms=2)
-    service.axhline(200, color="0.6", lw=1)
-    service.set(ylabel="parameter service (ms)", xlabel="minutes")
-    for panel in (memory, latency, service):
-        for at, what in life.events:
-            if what in ("deactivate", "killed"):
-                panel.axvline(at / 60, color="tab:red" if what == "killed" else "0.85", lw=0.8, zorder=0)
-        panel.grid(alpha=0.25)
-    figure.savefig(path, dpi=110)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20.0)
@@ -364,13 +332,9 @@ def main() -> int:
         return 0
     random.seed(0)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
-        "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 99))),
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(REPOSITORY / "config" / "fastdds_loopback.xml"),
-        "PYTHONUNBUFFERED": "1",
-    }
-    os.environ.update(settings)
+    os.environ.pop(PROFILE, None)  # one of the user's may reach other machines
+    os.environ.update(graph_of_its_own(os.environ))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     life = Life(dict(os.environ), arguments.out / "node.log")
     eye = subprocess.Popen([sys.executable, __file__, "--camera", "--seed", str(arguments.seed)])
     try:
@@ -393,7 +357,7 @@ def main() -> int:
     (arguments.out / "events.json").write_text(
         json.dumps({"events": life.events, "results": life.results, "service": life.answers_of_service})
     )
-    draw(life, arguments.out / "soak.png")
+    draw(arguments.out)
     for name, value in figures.items():
         print(f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}")
     return 0

@@ -226,6 +226,13 @@ class Segmenter:
         """Let go of the last cloud's memory; a second question about it costs as much as a first one."""
         self._seen = None
 
+    def reset(self) -> None:
+        """Forget all that was seen, asked and answered. What it says is then, to the last bit, what one that was just
+        loaded would say: a known answer saves time, but is read in one go, which rounds differently."""
+        self.forget()
+        self._known_words.clear()
+        self._drafts.clear()
+
     @torch.inference_mode()
     def _look(self, xyz: np.ndarray, rgb: np.ndarray | None, frame: str, clock: Stopwatch) -> Seen:
         """All of a cloud that any question about it needs; found again where the cloud is the one before, number for

@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from segpoint.errors import SegPointError
-from segpoint_replay.bag_files import NEVER
 from segpoint_replay.transforms import TRANSFORMS
 from segpoint_ros.markers import target_markers
 from segpoint_ros.messages import PointCloud2, String, serialize
 from segpoint_ros.pointcloud2 import label_cloud
+from segpoint_training.datasets.own_cut_bag import NEVER
 
 if TYPE_CHECKING:
     from segpoint_replay.recording import Frame, Recording
@@ -43,7 +43,7 @@ class AnswersBag:
         """folder: is made; an earlier bag of answers in it goes. Raises SegPointError where other files are in it."""
         self._folder = Path(folder)
         self._topics = {**TOPICS, **{_rooted(message.topic): TRANSFORMS for message in recording.transforms}}
-        self._transforms = iter(sorted(recording.transforms, key=lambda message: message.received))
+        self._transforms = iter(recording.transforms)
         self._next = next(self._transforms, None)
         self._first: int | None = None
         self._asked: tuple[str, ...] = ()

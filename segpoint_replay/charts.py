@@ -21,19 +21,24 @@ _FEWEST_STEPS = 40
 _DOTS = 60  # with no more points than this a line shows each
 _GAP = 5.0  # a line is open where the next point is this many times further than usual
 _TALL = 3.0  # times the 95th percentile: what is higher is cut off, or one slow start would flatten all else
-_NAME = 48  # characters of an instruction in a hint
+_NAME = 100  # characters of an instruction in a hint
 _SHADES = 10
+_LETTERS = 14.0  # pixels that a name is high
 
 Show = Callable[[float], str]
 
 
 @dataclass(frozen=True)
 class Series:
-    """A named value over time: seconds after the bag's start, and the value; any order."""
+    """A named value over time: seconds after the bag's start, and the value; any order.
+
+    missing: the times of the clouds that should have a value and have none; no line is drawn across them.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     dashed: bool = False
+    missing: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,12 @@ class Event:
 @dataclass(frozen=True)
 class Drawn:
     """A series as paths. band: between the lowest and the highest of each step, "" where none holds several clouds.
-    dots: whether each point is shown. colour: from 0."""
+    dots: the points that are shown, those that no line comes to and, of few, all. colour: from 0."""
 
     name: str
     path: str
     band: str
-    dots: bool
+    dots: str
     dashed: bool
     colour: int
 
@@ -76,7 +81,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Level:
-    """A line across the chart. y: pixels from the top.   label: how much lower its name's base is."""
+    """A line across the chart. y: pixels from the top.   label: how much lower its name's base is, to the right."""
 
     y: float
     name: str
@@ -197,13 +202,14 @@ def chart(
         top, cut = _top(highest, [value for _, value in levels])
         if cut:
             notes.append(f"{cut} {'value is' if cut == 1 else 'values are'} higher than the chart; its hint has it.")
+    heights = [float(_height(value, top)) for _, value in levels]
     return Chart(
         lines=tuple(_drawn(one, bins, steps, top, i) for i, (one, bins) in enumerate(zip(series, binned, strict=True))),
         slabs=_slabs(series, binned, steps, show),
         marks=_marks(events, steps),
         levels=tuple(
-            Level(float(_height(value, top)), f"{name} {show(value)}", 13.0 if i == 0 < len(levels) - 1 else -4.0)
-            for i, (name, value) in enumerate(levels)  # of several, the lowest has its name below
+            Level(height, f"{name} {show(value)}", lower)
+            for (name, value), height, lower in zip(levels, heights, _beside(heights), strict=True)
         ),
         across=_seconds(steps),
         up=tuple(Tick(float(_height(value, top)), show(value)) for value in _round_numbers(0.0, top, 4)),
@@ -234,10 +240,11 @@ def _thinned(times: Sequence[float], steps: _Steps, ranged: bool = True) -> list
 
 def _drawn(series: Series, bins: _Binned, steps: _Steps, top: float, colour: int) -> Drawn:
     x = steps.per_cent(bins.at) * WIDE / 100
-    open_after = _gaps(bins.at)
     middle, low, high = (_height(values, top) for values in (bins.mean, bins.low, bins.high))
-    pieces = [piece for piece in np.split(np.arange(len(x)), open_after) if len(piece)]
-    path = "".join(_line(x[piece], middle[piece]) + ("h.01" if len(piece) == 1 else "") for piece in pieces)
+    pieces = [piece for piece in np.split(np.arange(len(x)), _gaps(bins, steps, series.missing)) if len(piece)]
+    path = "".join(_line(x[piece], middle[piece]) for piece in pieces if len(piece) > 1)
+    shown = range(len(x)) if len(x) <= _DOTS else [piece[0] for piece in pieces if len(piece) == 1]
+    dots = "".join(f"{_line(x[[i]], middle[[i]])}h.01" for i in shown)  # a round end is as wide as its stroke
     band = ""
     if (bins.count > 1).any():
         band = "".join(
@@ -245,14 +252,18 @@ def _drawn(series: Series, bins: _Binned, steps: _Steps, top: float, colour: int
             for piece in pieces
             if len(piece) > 1
         )
-    dots = len(x) <= _DOTS
     return Drawn(series.name, path, band, dots, series.dashed, colour)
 
 
-def _gaps(at: np.ndarray) -> np.ndarray:
-    """Where a line through points at these times is left open: the index that each further piece starts with."""
-    apart = np.diff(at)
-    return np.flatnonzero(apart > _GAP * np.median(apart)) + 1 if len(apart) else np.empty(0, dtype=int)
+def _gaps(bins: _Binned, steps: _Steps, missing: Sequence[float]) -> np.ndarray:
+    """Where a series' line is left open: the index that each further piece starts with. That is over a step whose
+    clouds are all ``missing``, and where the next point is far."""
+    if len(bins.at) < 2:
+        return np.empty(0, dtype=int)
+    apart = np.diff(bins.at)
+    lost = np.setdiff1d(steps.index(np.asarray(missing, dtype=np.float64)), bins.steps)
+    across = np.diff(np.searchsorted(lost, bins.steps)) > 0
+    return np.flatnonzero(across | (apart > _GAP * np.median(apart))) + 1
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> str:
@@ -262,6 +273,14 @@ def _line(x: np.ndarray, y: np.ndarray) -> str:
 def _height(value: float | np.ndarray, top: float) -> np.ndarray:
     """Pixels from the top of a chart that ends at ``top``."""
     return HIGH - np.clip(np.asarray(value, dtype=np.float64) / top, 0.0, 1.0) * HIGH
+
+
+def _beside(lines: Sequence[float]) -> list[float]:
+    """How much lower than its line, pixels from the top, each name's base is: beside it, or of near ones the first's
+    below and the others' above."""
+    if len(lines) > 1 and max(lines) - min(lines) < _LETTERS:
+        return [13.0, *[-4.0] * (len(lines) - 1)]
+    return [4.0] * len(lines)
 
 
 def _top(values: np.ndarray, levels: Sequence[float]) -> tuple[float, int]:

@@ -12,16 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from segpoint.errors import SegPointError
-from segpoint.files import check_target
-from segpoint_replay.farm import Unfinished, replay_all
+from segpoint.errors import SegPointError, printable
+from segpoint.files import check_target, reading
+from segpoint_replay.farm import Failed, Unfinished, replay_all, written
 from segpoint_replay.job import Job
-from segpoint_replay.record import REPORT, RUN, Run, read_run
+from segpoint_replay.record import PREVIOUS, REPORT, RUN, Run, read_run
 
 OUT = "out/replay"
 INDEX = "index.html"
@@ -45,9 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.live and (args.workers > 1 or args.ray):
         parser.error("--live replays one bag after the other, in real time: leave --workers and --ray out")
     jobs = _jobs(args)
-    runs, unfinished = _run(jobs, args)
+    try:
+        runs, unfinished = _run(jobs, args)
+    except KeyboardInterrupt:
+        _tell(f"stopped: what was answered is in {args.out or OUT}; the same command replays what is not finished anew")
+        raise
     if args.json:
-        print(json.dumps({"runs": [_as_json(run) for run in runs]}, ensure_ascii=False, allow_nan=False))
+        print(json.dumps({"runs": [_as_json(run) for run in runs]}, allow_nan=False))
     else:
         from segpoint_replay.tables import print_run
 
@@ -83,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--start", type=_number(least=0), default=0.0, metavar="S", help="seconds after the bag's start")
     add("--duration", type=_number(least=0), default=0.0, metavar="S", help="seconds to replay (default: all)")
     add("--every", type=_count, default=1, metavar="N", help="only every N-th cloud")
-    add("--out", metavar="FOLDER", default="", help=f"a folder for each bag is made in it (default: {OUT})")
+    add("--out", metavar="FOLDER", default="",
+        help=f"a folder for each bag is made in it (default: {OUT}); with --compare a page ({COMPARISON})")  # fmt: skip
     add("--workers", type=_count, default=1, metavar="N", help="so many bags at a time")
     add("--ray", metavar="ADDRESS", default="", help='replay on a Ray cluster; "auto" for the one of this machine')
     add(
@@ -111,8 +118,7 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
     for text in instructions:
         check_instruction(text, _MOST_WORDS)
     for bag in args.bags:
-        if not Path(bag).exists():
-            raise SegPointError(f"{bag}: there is no such bag; give a rosbag2 folder, an .mcap, .db3 or .bag file")
+        _check_bag(Path(bag))
     if args.labels and not (Path(args.labels) / "instructions.json").is_file():
         raise SegPointError(f"{args.labels}: no instructions.json in it; `segpoint annotate` writes such a folder")
     if args.bundle:
@@ -146,21 +152,47 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
 
 def _run(jobs: Sequence[Job], args: argparse.Namespace) -> tuple[list[Run], Unfinished | None]:
     """The runs, with the index of several; and, where some of many bags have none, the error that says why."""
+    previous = [Path(job.out) / PREVIOUS for job in jobs]
+    before = [(written(job.out), written(last)) for job, last in zip(jobs, previous, strict=True)]
     unfinished = None
     try:
-        if args.live:
-            from segpoint_replay.live import replay_live
-
-            runs = [replay_live(job) for job in jobs]
-        else:
-            runs = replay_all(jobs, args.workers, args.ray)
+        runs = _live(jobs) if args.live else replay_all(jobs, args.workers, args.ray)
     except Unfinished as error:
         runs, unfinished = error.runs, error
+    failed = unfinished.failed if unfinished else {}
+    for job, last, (time, time_of_last) in zip(jobs, previous, before, strict=True):
+        if job.bag not in failed and written(job.out) == time:
+            _tell(f"{job.bag}: finished before, nothing to do; to replay it again, remove {job.out} or change --out")
+        if written(last) != time_of_last:
+            _tell(f"{job.bag}: what was replayed into {job.out} before is in {last} now")
     if len(jobs) > 1:
         from segpoint_replay.report import write_index
 
-        write_index(runs, Path(args.out or OUT) / INDEX, unfinished.failed if unfinished else None)
+        write_index(runs, Path(args.out or OUT) / INDEX, failed)
     return runs, unfinished
+
+
+def _live(jobs: Sequence[Job]) -> list[Run]:
+    """As `replay_all`, but by the live node: one bag after the other, the others also where one cannot be replayed."""
+    from segpoint_replay.live import replay_live
+    from segpoint_replay.recorder import finished
+    from segpoint_replay.versions import versions
+
+    def replay(job: Job) -> Run:
+        return finished(job, versions(job)) or replay_live(job)
+
+    if len(jobs) == 1:
+        return [replay(jobs[0])]
+    runs: list[Run] = []
+    failed: list[tuple[Job, Failed]] = []
+    for job in jobs:
+        try:
+            runs.append(replay(job))
+        except SegPointError as error:
+            failed.append((job, Failed(str(error))))
+    if failed:
+        raise Unfinished(failed, runs)
+    return runs
 
 
 def _compare(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -178,11 +210,35 @@ def _compare(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     comparison = compare(first, second)
     write_comparison(first, second, page)
     if args.json:
-        print(json.dumps(comparison.to_dict(), ensure_ascii=False, allow_nan=False))
+        print(json.dumps(comparison.to_dict(), allow_nan=False))
     else:
         print_comparison(args.compare, comparison)
         print(f"report   {page}")
     return 0
+
+
+def _check_bag(path: Path) -> None:
+    """Raise SegPointError where there is nothing, and where it is a folder with bags in it, as of `segpoint generate
+    --bag`. Whatever else is no bag is told in its turn."""
+    from segpoint_replay.bag_files import find_files
+
+    def is_bag(folder: Path) -> bool:
+        with suppress(SegPointError, OSError):
+            return bool(find_files(folder).files)
+        return False
+
+    if not path.exists():
+        raise SegPointError(f"{path}: there is no such bag; give a rosbag2 folder, an .mcap, .db3 or .bag file")
+    if path.is_dir() and not is_bag(path):
+        with reading(path, "check that it may be read"):
+            inside = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and is_bag(folder)]
+        if inside:
+            raise SegPointError(f"{path} is no bag, but holds {len(inside)}: give {', '.join(map(str, inside[:3]))}")
+
+
+def _tell(line: str) -> None:
+    """For a person, beside what a program reads."""
+    print(printable(line), file=sys.stderr)
 
 
 def _record(path: Path) -> Path:

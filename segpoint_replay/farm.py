@@ -45,7 +45,7 @@ class Unfinished(SegPointError):
     the disk, too."""
 
     def __init__(self, failed: Sequence[tuple[Job, Failed]], runs: list[Run]) -> None:
-        told = "; ".join(f"{job.bag}: {outcome.why}" for job, outcome in failed)
+        told = "; ".join(f"{job.bag}: {outcome.why.removeprefix(f'{job.bag}: ')}" for job, outcome in failed)
         super().__init__(f"{len(failed)} of {len(failed) + len(runs)} bags were not replayed: {told}")
         self.failed = {job.bag: outcome.why for job, outcome in failed}
         self.runs = runs
@@ -249,24 +249,24 @@ class _Watch:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
-        self._seen = [_written(job) for job in jobs]
+        self._seen = [written(job.out) for job in jobs]
         self._at: dict[int, str] = {}
 
     def look(self, ended: dict[int, Run | Failed]) -> str:
         for number, job in enumerate(self._jobs):
             if number in ended:
                 self._at.pop(number, None)
-            elif (written := _written(job)) != self._seen[number]:
-                self._seen[number] = written
+            elif (time_of := written(job.out)) != self._seen[number]:
+                self._seen[number] = time_of
                 with suppress(SegPointError):
                     self._at[number] = f"{Path(job.out).name} {len(read_run(job.out).frames)} clouds"
         return ", ".join(self._at.values())
 
 
-def _written(job: Job) -> float:
-    """When its record was, 0 for never."""
+def written(folder: str | Path) -> float:
+    """When the record in a folder was, seconds since 1970, 0 for never."""
     try:
-        return (Path(job.out) / RUN).stat().st_mtime
+        return (Path(folder) / RUN).stat().st_mtime
     except OSError:
         return 0.0
 

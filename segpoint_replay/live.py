@@ -13,13 +13,11 @@ would begin with the new question and the old cloud.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,10 +25,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from segpoint.errors import SegPointError
 from segpoint_replay.answers_bag import AnswersBag
 from segpoint_replay.job import Job
+from segpoint_replay.live_node import connected
 from segpoint_replay.measures import said
-from segpoint_replay.offline import settings_of
+from segpoint_replay.offline import joined, settings_of
 from segpoint_replay.questions import Questions
-from segpoint_replay.record import ANSWERS, DROPPED, LOG, NOT_ASKED, FrameTime, Run
+from segpoint_replay.record import ANSWERS, DROPPED, NOT_ASKED, PARTLY, FrameTime, Run
 from segpoint_replay.recorder import Recorder, check_output, claimed
 from segpoint_replay.recording import Choice, Frame, Recording
 from segpoint_replay.replies import Reply, Request, answers_to, is_about, result_of
@@ -38,20 +37,17 @@ from segpoint_replay.truth import Labels
 from segpoint_replay.versions import versions
 from segpoint_ros.answering import frame_of
 from segpoint_ros.markers import conversation
-from segpoint_ros.process import graph_of_its_own, last_words, running_node, transport
 from segpoint_ros.request import split_instructions
 
 if TYPE_CHECKING:
     from segpoint_replay.player import Player
     from segpoint_ros.settings import Parameters
 
-NODE = "/segpoint"
-LOADS_WITHIN = 1800.0  # seconds; the first start builds engines
-FOUND_WITHIN = 60.0  # and it has said something of itself by then
 ANSWERS_WITHIN = 60.0  # the last cloud
 TIMED_WITHIN = 1.0  # after its answer
 LOST_AFTER = 20.0  # seconds without a status, of which a node sends one a second
 LANDS_WITHIN = 0.05  # seconds from publishing a large cloud until the node has it
+LONGEST_WAIT = 1.0  # hours between two clouds
 LATE = 0.1  # seconds after its time that a cloud may be published without a word about it
 NOT_SENT = "the replay ended before"
 
@@ -83,13 +79,12 @@ def replay_live(job: Job, progress: bool = True) -> Run:
     recording = Recording.open(Path(job.bag), job.topic, job.instruction_topic)
     labels = Labels.open(Path(job.labels), recording) if job.labels else None
     questions = Questions(job, recording, labels, settings.instruction)
+    due = recording.chosen(Choice(job.start, job.duration, job.every))
     if labels is not None and not job.instructions:
-        labels.check_due(recording.chosen(Choice(job.start, job.duration, job.every)))
+        labels.check_due(due)
+    _check_times(recording, due, job.rate)
     made = versions(job)
-    from segpoint_replay.player import Player
-
-    with _node(job, settings) as check, Player(job.node or NODE, job.out) as player:
-        player.connect(check, FOUND_WITHIN, LOADS_WITHIN)
+    with connected(job) as (player, check):
         if job.node:
             made = {**made, "bundle": player.diagnostics.get("model", ""), "bundle_sha256": "not known"}
         recorder = Recorder(job, recording, questions, made, player.diagnostics.get("backend", ""))
@@ -119,44 +114,15 @@ def _check(job: Job) -> None:
     Path(job.out).mkdir(parents=True, exist_ok=True)
 
 
-@contextmanager
-def _node(job: Job, settings: Parameters) -> Iterator[Callable[[], None]]:
-    """The node, while it is needed; gives what raises SegPointError once it has ended."""
-    if job.node:
-        with _surrounded_by(transport(os.environ, "fastdds.xml")):
-            yield lambda: None
-        return
-    log, environment = Path(job.out) / LOG, graph_of_its_own(os.environ)
-    with _surrounded_by(environment), running_node(log, environment, *_arguments(job)) as process:
-
-        def check() -> None:
-            if process.poll() is not None:
-                raise SegPointError(f"the node has ended with {process.returncode}; {log} ends: {last_words(log)}")
-
-        yield check
-
-
-@contextmanager
-def _surrounded_by(environment: dict[str, str]) -> Iterator[None]:
-    """This process's environment, for a while: rclpy and DDS read it when a participant is made."""
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        for name in environment.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
-
-
-def _arguments(job: Job) -> list[str]:
-    """The job's parameters as ROS arguments. A value is YAML, of which JSON is a part."""
-    given = dict(job.parameters)
-    if job.bundle:
-        given["model.bundle"] = os.path.abspath(job.bundle)
-    return [
-        word for name, value in given.items() for word in ("-p", f"{name}:={json.dumps(value, ensure_ascii=False)}")
-    ]
+def _check_times(recording: Recording, due: Sequence[int], rate: float) -> None:
+    """Raise SegPointError where the next cloud would not come today, as after a recorder's clock was set."""
+    for number, following in zip(due, due[1:], strict=False):
+        hours = (recording.received[following] - recording.received[number]) / rate / 3.6e12
+        if hours > LONGEST_WAIT:
+            raise SegPointError(
+                f"{recording.path}: by the bag's times cloud {following} came {hours:.0f} hours after the one before: "
+                "choose clouds with --start and --duration, or leave --live out"
+            )
 
 
 class _Replay:
@@ -290,6 +256,7 @@ class _Replay:
 
     def _check(self) -> None:
         self._check_node()
+        self._player.check_alone()
         silent = time.monotonic() - self._player.status_at
         if silent > LOST_AFTER:
             raise SegPointError(f"the node has said nothing of itself for {silent:.0f} s: it has ended, or hangs")
@@ -310,12 +277,12 @@ class _Replay:
                 result_of(frame, axes, request, reply, self._player.labelled(reply), self._settings)
                 for request, reply in answered
             ]
-            for result in results:
+            for result in joined(results, self._settings):
                 bag.write(frame, result)
             answers = [one for result in results for one in said(result)]
             recorder.add(_times(frame, requests, sent, answered), frame, axes, answers, truths)
         recorder.wall = self._wall()
-        recorder.troubles += [*self._troubles(), *self._questions.check()]
+        recorder.troubles += [*self._troubles(recorder.run().frames), *self._questions.check()]
 
     def _wall(self) -> float:
         """Seconds from the first cloud that was sent to the last answer."""
@@ -323,13 +290,21 @@ class _Replay:
         received = [reply.received for reply in self._player.replies()]
         return max([*shown, *received]) - min(shown) if shown else 0.0
 
-    def _troubles(self) -> Iterator[str]:
+    def _troubles(self, frames: Sequence[FrameTime]) -> Iterator[str]:
         """What of the replay itself is worth knowing: what was late, lost, refused."""
+        partly = [frame for frame in frames if frame.why == PARTLY]
+        if partly:
+            answered, asked = (sum(getattr(frame, name) for frame in partly) for name in ("answers", "questions"))
+            yield (
+                f"of {asked} questions about {len(partly)} clouds {answered} were answered before the next cloud came: "
+                "the labels' rows are asked one after the other; a lower --rate leaves more time, --instruction asks "
+                "less"
+            )
         late = [seconds for seconds in self._late if seconds > LATE]
         if late:
             yield (
-                f"{len(late)} of {len(self._late)} clouds were published late, by up to {max(late):.2f} s: the bag is "
-                "read more slowly than it was recorded"
+                f"{len(late)} of {len(self._late)} clouds were published late, by up to {max(late):.2f} s: the bag and "
+                "its labels are read more slowly here than they were recorded"
             )
         told = self._player.diagnostics
         refused = int(told.get("clouds refused", 0))
@@ -349,7 +324,7 @@ def _times(
         seconds.update(reply.seconds)
         count += 1
         told += len(request)
-    why = "" if count == len(requests) else DROPPED if sent else NOT_SENT
+    why = "" if count == len(requests) else PARTLY if count else DROPPED if sent else NOT_SENT
     return FrameTime(
         number=frame.number,
         stamp=frame.stamp,

@@ -111,8 +111,9 @@ def _answer(
 
 
 def joined(results: Sequence[Result], settings: Parameters) -> list[Result]:
-    """Answers to single instructions about a cloud as the node would show them had they been asked at once: a bag of
-    answers need not hold the cloud for each. Those that were asked at once stay as they are."""
+    """Answers to single instructions about a cloud as the node would show them had they been asked at once, each point
+    with the label of the surest: a bag of answers need not hold the cloud for each. Those that were asked at once stay
+    as they are."""
     if len(results) < 2 or any(len(result.instructions) != 1 for result in results):
         return list(results)
     parts = [results[start : start + MOST_INSTRUCTIONS] for start in range(0, len(results), MOST_INSTRUCTIONS)]

@@ -16,6 +16,7 @@ from typing import Any
 from segpoint.errors import SegPointError
 from segpoint.files import reading
 from segpoint_replay.charts import shortened
+from segpoint_training import records
 
 PICTURE_BYTES = 150_000
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -48,7 +49,10 @@ def check_page(path: Path) -> None:
     """Raise SegPointError where there is a file that is no page of ours."""
     with reading(path, "give another --out"):
         if path.exists() and _MARK not in path.read_bytes()[:_HEAD]:
-            raise SegPointError(f"{path} is not of `segpoint replay` and stays: give another --out, or move it away")
+            raise SegPointError(
+                f"{path} is no page of `segpoint replay`, or one of a version that did not mark its pages yet, and "
+                "stays: delete it or move it away if you do not need it, or give another --out"
+            )
 
 
 def render(template: str, **values: Any) -> str:
@@ -65,8 +69,8 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (share, count, metres, seconds, rate, percent, signed, size)
-    environment.filters.update({one.__name__: one for one in filters}, short=_short, dots=_dots)
+    filters = (share, bare, count, metres, seconds, rate, percent, signed, size)
+    environment.filters.update({one.__name__: one for one in filters}, short=_short, code=_code)
     style, script = ((_TEMPLATES / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src data:; "
@@ -99,7 +103,7 @@ def _smaller(image: Any) -> bytes:
     while True:
         for quality in _QUALITIES:
             buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=quality, optimize=True)
+            image.save(buffer, "JPEG", quality=quality, subsampling=0)  # edges of boxes are thin
             if buffer.tell() <= PICTURE_BYTES:
                 return buffer.getvalue()
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)))
@@ -113,8 +117,18 @@ def _digest(text: str) -> str:
 
 
 def share(value: float | None) -> str:
-    """An IoU, an accuracy or a score."""
-    return _NOTHING if value is None else f"{value:.3f}"
+    """An IoU or an accuracy, in percent as `segpoint evaluate` and the paper's tables have it."""
+    return _NOTHING if value is None else f"{bare(value)}{_THIN}%"
+
+
+def bare(value: float | None) -> str:
+    """The same without its unit, under a heading that has it."""
+    return records.percent(value)
+
+
+def points(value: float | None) -> str:
+    """A difference of two shares."""
+    return _NOTHING if value is None else f"{bare(value)} points"
 
 
 def percent(value: float | None) -> str:
@@ -123,7 +137,7 @@ def percent(value: float | None) -> str:
         return _NOTHING
     if 0 < value < 0.001:
         return f"<{_THIN}0.1{_THIN}%"
-    return f"{100 * value:.0f}{_THIN}%" if value in (0, 1) else f"{min(100 * value, 99.9):.1f}{_THIN}%"
+    return share(value if value == 1 else min(value, 0.999))
 
 
 def count(value: int) -> str:
@@ -166,11 +180,16 @@ def size(value: float) -> str:
     return f"{value:.0f}"
 
 
+def _code(text: str) -> Any:
+    """Markup of a plain text in which `...` are what one types."""
+    from markupsafe import Markup, escape
+
+    parts = re.split("`([^`]+)`", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
+
+
 def _short(text: str, length: int) -> str:
     line = shortened(text, length)
     return line if not line.endswith("…") or len(text) < 2 * length else f"{line} ({count(len(text))} characters)"
-
-
-def _dots(path: str) -> str:
-    """A path's corners as dots of its stroke's width."""
-    return re.sub("[ML]([^MLhz]+)", r"M\1h.01", path.replace("h.01", ""))

@@ -87,12 +87,34 @@ class Player:
 
     # What is said to the node
 
+    def check_absent(self) -> None:
+        """Raise SegPointError where the node that is about to be started is there already."""
+        time.sleep(SETTLE_S)
+        if any(self._node.count_publishers(listener.topic_name) for listener in self._listeners):
+            domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+            raise SegPointError(
+                f"a node {self._target} runs already in ROS domain {domain}: replay through it with --node "
+                f"{self._target}, end it, or set another ROS_DOMAIN_ID"
+            )
+
+    def check_alone(self) -> None:
+        """Raise SegPointError where the node does not hear this player alone, or this player not the node alone: what
+        others say could not be told from it."""
+        topic = self._publishers["clouds"].topic_name
+        if self._node.count_publishers(topic) > 1:
+            raise SegPointError(f"somebody else publishes to {topic}: stop it, or start another node for the replay")
+        for listener in self._listeners:
+            if self._node.count_publishers(listener.topic_name) > 1:
+                raise SegPointError(
+                    f"somebody else publishes to {listener.topic_name}, too: end the other node {self._target}, or set "
+                    "another ROS_DOMAIN_ID"
+                )
+
     def connect(self, check: Callable[[], None], found_within: float, loads_within: float) -> None:
         """Wait until the node is active and both sides have found each other on every topic.
 
         check: raises where waiting is in vain. Raises SegPointError, too, where the node has not been heard of for
-        ``found_within`` seconds, or is not active after ``loads_within``; where it cannot work; and where somebody else
-        publishes clouds to it.
+        ``found_within`` seconds, or is not active after ``loads_within``; where it cannot work; and as `check_alone`.
         """
         until = time.monotonic() + loads_within
         while not self._connected():
@@ -108,9 +130,7 @@ class Player:
                 raise SegPointError(f"{self._target} is not active after {loads_within:.0f} s; it says: {message}")
             time.sleep(0.05)
         time.sleep(SETTLE_S)
-        topic = self._publishers["clouds"].topic_name
-        if self._node.count_publishers(topic) > 1:
-            raise SegPointError(f"somebody else publishes to {topic}: stop it, or start another node for the replay")
+        self.check_alone()
 
     def show(self, cloud: PointCloud2) -> float:
         """Publish a cloud. Returns when, time.monotonic()."""

@@ -22,6 +22,7 @@ class Questions:
     the bag's instruction topic had said by then (with labels only one that was named), or ``standing`` (the node's
     parameter ``instruction``) before that.
 
+    asked_on: the bag's topic, where what it says is asked.
     Raises SegPointError where nothing at all is asked, or in no text that ROS can say.
     """
 
@@ -30,10 +31,12 @@ class Questions:
         self._labels = labels
         self._matched = 0
         self._unusable: list[str] = []
+        self._repeated: list[str] = []
         self._others: tuple[str, ...] = ()
         # Texts of a topic that nobody named are no instructions where labels say what is asked.
         heard = not self._asked and (labels is None or bool(job.instruction_topic))
         said = recording.said if heard else ()
+        self.asked_on = recording.asked_on if heard else ""
         self._spoken = [(received, split_instructions(text)) for received, text in ((-math.inf, standing), *said)]
         if not self._asked and labels is None and not any(words for _, words in self._spoken):
             raise SegPointError(
@@ -54,7 +57,8 @@ class Questions:
         truths = self._truths(frame)
         known: dict[str, Truth] = {}
         for truth in truths:
-            known.setdefault(truth.instruction, truth)  # of two rows of the same words the first
+            if known.setdefault(truth.instruction, truth) is not truth:
+                self._repeated.append(truth.instruction)
         if self._asked or not known:
             asked = in_parts(tuple(dict.fromkeys(self._together(frame.received))))
         else:
@@ -75,6 +79,11 @@ class Questions:
         if self._unusable and not self._matched:
             raise SegPointError(f"no cloud's labels can be used; the first: {self._unusable[0]}")
         told = list(self._unusable)
+        if self._repeated:
+            told.append(
+                f"{len(self._repeated)} times labels have several rows of the same words about a cloud, such as "
+                f"“{self._repeated[0]}”, of which only the first counts: `segpoint evaluate` counts all"
+            )
         if self._labels is not None and not self._matched:
             told.append(
                 f"none of what was asked stands in the labels of these clouds, which ask {', '.join(self._others)}"

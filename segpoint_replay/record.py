@@ -22,16 +22,19 @@ ANSWERS = "answers"  # the answers' bag, a rosbag2 folder with one .mcap
 PICTURES = "pictures"
 REPORT = "report.html"
 LOG = "node.log"  # of the node, live
+PREVIOUS = "previous"  # the last finished replay before this one, with all of the above but the log
 FORMAT = "segpoint replay 1"
 
 NOT_ASKED = "nothing was asked"  # of a cloud before the first instruction; it is not dropped
 DROPPED = "dropped"  # the node was busy with another one
+PARTLY = "the next cloud came before all was answered"
 UNREADABLE = "it cannot be read"  # `Run.troubles` says why
 
 
 @dataclass(frozen=True)
 class Found:
-    """One target. label: as in the labelled cloud.   centre, size, orientation (a quaternion x, y, z, w): its box."""
+    """One target. label: as in the cloud labelled for the request that was measured; the answers' bag has all rows of
+    labels about a cloud in one, with other numbers.   centre, size, orientation (a quaternion x, y, z, w): its box."""
 
     label: int
     name: str
@@ -68,9 +71,9 @@ class Answered:
 @dataclass(frozen=True)
 class FrameTime:
     """One cloud that was due: number: among the topic's clouds, from 0.   stamp: of its header.   at: seconds after the
-    bag's start.   answered: whether an answer came.   why: it came not ("dropped", an error's text), "" otherwise.
-    latency: seconds from handing the cloud over (live: publishing it) to its answer.   seconds: per stage.
-    questions, answers: instructions asked about it, and answered."""
+    bag's start.   answered: whether an answer came.   why: it, or a part of it, did not ("dropped", an error's text),
+    "" otherwise.   latency: seconds from handing the cloud over (live: publishing it) to its answer.   seconds: per
+    stage.   questions, answers: instructions asked about it, and answered."""
 
     number: int
     stamp: int
@@ -87,13 +90,15 @@ class FrameTime:
 @dataclass(frozen=True)
 class Picture:
     """One answer as a picture, its truth (or the cloud) to the left.   file: its name in PICTURES.   rank: "worst" or
-    "best".   score: the cloud's, by which it was chosen."""
+    "best"; in a bag without truth "worst" is the least steady, and there is no best.   score: the cloud's, by which it
+    was chosen.   above: the truth is above, not to the left."""
 
     file: str
     rank: str
     frame: int
     instruction: str
     score: float
+    above: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,10 @@ class Run:
     """A bag's whole record.
 
     job: `Job.to_dict`.   versions: of this package, Python, NumPy, PyTorch, ONNX Runtime, rosbags, the commit, the
-    bundle's digest, the processor.   topic: of the clouds.   troubles: what of the bag could not be read, and why.
-    wall: seconds that the clouds took together.   backend: what computed.   complete: False where it was stopped before
-    the last cloud.   pictures: the worst and the best, in this order.
+    bundle's digest, the processor.   topic: of the clouds.   asked_on: the bag's topic whose words were asked, "" where
+    the job or the labels say what is.   troubles: what of the bag could not be read, and why.   wall: seconds that the
+    clouds took together.   backend: what computed.   complete: False where it was stopped before the last cloud.
+    pictures: the worst and the best, in this order.
     """
 
     job: dict[str, Any]
@@ -117,6 +123,7 @@ class Run:
     answers: tuple[Answered, ...]
     troubles: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    asked_on: str = ""
     complete: bool = True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,15 +14,18 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from segpoint.errors import SegPointError
-from segpoint.files import check_folder
+from segpoint.files import check_folder, reading
+from segpoint_replay.bag_files import is_within
 from segpoint_replay.gallery import Gallery
 from segpoint_replay.job import Job
 from segpoint_replay.measures import Said, Scorer
+from segpoint_replay.pages import check_page
 from segpoint_replay.record import (
     ANSWERS,
     LOG,
     NOT_ASKED,
     PICTURES,
+    PREVIOUS,
     REPORT,
     RUN,
     UNREADABLE,
@@ -88,11 +92,11 @@ class Recorder:
 
         axes: of its frame, one of FRAMES.   truths: of the answers to the same words.
         """
+        rows = self._scorer.score(frame, answers, truths) if answers else ()
         self._frames.append(when)
+        self._answers += rows
         self._frame_id, self._axes = self._frame_id or frame.message.header.frame_id, self._axes or axes
-        if answers:
-            rows = self._scorer.score(frame, answers, truths)
-            self._answers += rows
+        if rows:
             started = time.perf_counter()
             self._gallery.add(frame, axes, answers, truths, rows)
             self._aside += time.perf_counter() - started
@@ -113,6 +117,7 @@ class Recorder:
             answers=tuple(self._answers),
             troubles=(*self._recording.troubles, *self.troubles, *self._unplaced()),
             pictures=self._gallery.pictures,
+            asked_on=self._questions.asked_on,
             complete=complete,
         )
 
@@ -151,22 +156,42 @@ class Recorder:
 
 @contextmanager
 def claimed(job: Job) -> Iterator[None]:
-    """The job's folder for this replay alone. Raises SegPointError where another one writes there."""
+    """The job's folder for this replay alone; what an earlier one finished is put aside into `PREVIOUS`. Raises
+    SegPointError where another one writes there."""
     folder = Path(job.out)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / LOCK, timeout=0):
+            _set_aside(folder)
             yield
     except Timeout as error:
         raise SegPointError(f"another replay writes to {folder}: wait for it, or give another --out") from error
+
+
+def _set_aside(folder: Path) -> None:
+    """Put a finished replay where the one before it was; one that was stopped stays, to be written over."""
+    try:
+        if not read_run(folder).complete:
+            return
+    except SegPointError:  # there is none
+        return
+    before = folder / PREVIOUS
+    with reading(before, "move it away, or give another --out"):
+        shutil.rmtree(before, ignore_errors=True)
+        before.mkdir()
+        for part in (REPORT, ANSWERS, PICTURES, RUN):  # the record last: with it they are finished ones
+            if (folder / part).exists():
+                (folder / part).rename(before / part)
 
 
 def check_output(job: Job) -> None:
     """Raise SegPointError unless a bag's results can be written into ``job.out``, over nothing but those of an earlier
     replay of it."""
     folder = Path(job.out)
+    if is_within(folder, job.bag):
+        raise SegPointError(f"{folder} lies in the bag {job.bag}, which stays as it is: give an --out outside of it")
     check_folder(folder)
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= {LOG, LOCK}:
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= {LOG, LOCK, PREVIOUS}:
         return
     try:
         run = read_run(folder)
@@ -183,6 +208,7 @@ def check_output(job: Job) -> None:
             f"{folder} holds the replay of another bag, or of this one before it was changed, {run.job['bag']}, and "
             "stays: give another --out, or move it away"
         )
+    check_page(folder / REPORT)
 
 
 def finished(job: Job, versions: dict[str, str]) -> Run | None:
@@ -192,6 +218,10 @@ def finished(job: Job, versions: dict[str, str]) -> Run | None:
         run = read_run(job.out)
     except SegPointError:
         return None
-    wanted = json.loads(json.dumps({**job.to_dict(), "out": run.job.get("out")}))  # a folder may have been moved
-    whole = run.complete and all((Path(job.out) / part).exists() for part in (ANSWERS, REPORT))
+    # Results may have been moved, and the bag and its labels, which fingerprints tell from others, be named otherwise.
+    named = {name: run.job.get(name) for name in ("out", "bag", "labels") if run.job.get(name) and vars(job)[name]}
+    wanted = json.loads(json.dumps({**job.to_dict(), **named}))
+    parts = [REPORT, f"{ANSWERS}/metadata.yaml", f"{ANSWERS}/{ANSWERS}.mcap"]
+    parts += [f"{PICTURES}/{picture.file}" for picture in run.pictures]
+    whole = run.complete and all((Path(job.out) / part).is_file() for part in parts)
     return run if whole and run.job == wanted and run.versions == versions else None

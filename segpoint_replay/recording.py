@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import heapq
 import math
-import struct
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segpoint.errors import SegPointError
-from segpoint_replay.bag_files import NEVER, BagFiles, Message, find_files, opened, reason
-from segpoint_replay.transforms import TRANSFORMS, TransformTree
+from segpoint_replay.bag_files import opened
+from segpoint_replay.contents import CLOUD, TEXT, Clouds, Contents, read_through
+from segpoint_replay.transforms import TransformTree
 from segpoint_ros.messages import deserialize
 from segpoint_ros.request import split_instructions
+from segpoint_training.datasets.own_bag_files import Message, find_files, reason
 
 if TYPE_CHECKING:
     from segpoint_ros.messages import PointCloud2
 
-CLOUD = "sensor_msgs/msg/PointCloud2"
-TEXT = "std_msgs/msg/String"
-LONGEST_WAIT = 86_400.0  # seconds from the first message to the first cloud that are believed; our choice
-_KINDS = (CLOUD, TEXT, TRANSFORMS)
 _INSTRUCTION = "instruction"  # the last part of a topic's name that says what it is for
 
 
@@ -61,31 +57,6 @@ class Frame:
     message: PointCloud2
 
 
-@dataclass
-class _Clouds:
-    """The clouds on a topic. fields: names of the first one's.   times: nanoseconds as recorded, and of the header."""
-
-    fields: tuple[str, ...] = ()
-    times: list[tuple[int, int]] = field(default_factory=list)
-
-
-@dataclass
-class _Contents:
-    """What a bag holds beside the clouds themselves.
-
-    spans: each file that can be read, with nanoseconds of its first message and of its last.   others: topics of types
-    that a replay does not need.   texts: nanoseconds and text of each message, by topic.
-    """
-
-    start: int = NEVER
-    spans: list[tuple[int, int, Path]] = field(default_factory=list)
-    clouds: dict[str, _Clouds] = field(default_factory=dict)
-    texts: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    transforms: list[Message] = field(default_factory=list)
-    others: dict[str, str] = field(default_factory=dict)
-    troubles: list[str] = field(default_factory=list)
-
-
 class Recording:
     """A bag that is open for replay. Its clouds are not in memory; what else counts, is.
 
@@ -95,9 +66,9 @@ class Recording:
     unreadable: the clouds' numbers that could not be read; reading the clouds may add to both.
     """
 
-    def __init__(self, path: Path, topic: str, instruction_topic: str, contents: _Contents) -> None:
+    def __init__(self, path: Path, topic: str, instruction_topic: str, contents: Contents) -> None:
         """Use `open`."""
-        self.path, self.topic, self._asked_on = path, topic, instruction_topic
+        self.path, self.topic, self._named = path, topic, instruction_topic
         self.start, self.troubles, self._contents = contents.start, contents.troubles, contents
         times = contents.clouds[topic].times
         self.received, self.stamps = tuple(received for received, _ in times), tuple(stamp for _, stamp in times)
@@ -116,7 +87,7 @@ class Recording:
         """
         path = Path(path)
         files = find_files(path)
-        contents = _read_through(files)
+        contents = read_through(files)
         if not contents.spans:
             remedy = "rosbag reindex" if path.suffix == ".bag" else "ros2 bag reindex"
             raise SegPointError(
@@ -135,6 +106,11 @@ class Recording:
         return len(self.received)
 
     @cached_property
+    def asked_on(self) -> str:
+        """The topic of `said`, "" where there is none."""
+        return self._named or _instruction_topic(self.path, self._contents)
+
+    @cached_property
     def said(self) -> tuple[tuple[int, str], ...]:
         """What the bag's own topic asked for: nanoseconds as recorded, and the text; () without such a topic.
 
@@ -143,12 +119,10 @@ class Recording:
         As for the node an empty text means that nothing is asked any more, and one that it refuses, being too long, is
         left out and told in ``troubles``. Raises SegPointError that lists the topics where there are several.
         """
-        topic = self._asked_on or _instruction_topic(self.path, self._contents)
         taken = []
-        for received, text in self._contents.texts.get(topic, ()):
-            refusal = _refusal(text)
-            if refusal:
-                at = f"{topic} at {self._at(received):.2f} s"
+        for received, text in self._contents.texts.get(self.asked_on, ()):
+            if refusal := _refusal(text):
+                at = f"{self.asked_on} at {self._at(received):.2f} s"
                 self.troubles.append(f"{at}: the instructions are not taken: {refusal}")
             else:
                 taken.append((received, text))
@@ -182,8 +156,8 @@ class Recording:
             numbers.setdefault(self.received[number], []).append(number)
         left = set(wanted)
         for message in self._messages(since, until):
-            number = numbers[message.received].pop()
-            if number not in left:
+            waiting = numbers.get(message.received)
+            if not waiting or (number := waiting.pop()) not in left:  # none: it was not there before
                 continue
             left.discard(number)
             at = self._at(message.received)
@@ -229,7 +203,8 @@ class Recording:
         yield from self._side_by_side(group, since, until)
 
     def _side_by_side(self, files: list[Path], since: int, until: int) -> Iterator[Message]:
-        parts = [_clouds_of(file, self.topic, since, until) for file in files]
+        in_order = [file for _, _, file in self._contents.spans if file in files]  # of clouds of the same time, too
+        parts = [_clouds_of(file, self.topic, since, until) for file in in_order]
         return heapq.merge(*parts, key=lambda message: message.received)
 
 
@@ -238,88 +213,7 @@ def _clouds_of(file: Path, topic: str, since: int, until: int) -> Iterator[Messa
         yield from part.in_order((CLOUD,), topic, since, until)
 
 
-# --- reading a bag through ----------------------------------------------------------------------------------------
-
-
-def _read_through(files: BagFiles) -> _Contents:
-    """What a bag's files hold, as far as they can be read, and what is lost."""
-    contents = _Contents(troubles=list(files.troubles))
-    lost: list[tuple[str, int]] = []  # a file and why it ends early, and its last message that can be read
-    for file in files.files:
-        begins, ends, trouble = NEVER, -1, ""
-        try:
-            with opened(file) as part:
-                begins, trouble = part.start, "ends early" if part.cut else ""
-                contents.others |= {name: kind for name, kind in part.topics.items() if kind not in _KINDS}
-                for message in part.messages(_KINDS):
-                    begins, ends = min(begins, message.received), max(ends, message.received)
-                    _take(contents, message)
-        except Exception as error:  # whatever the libraries raise for a damaged file
-            if begins == NEVER:
-                contents.troubles.append(f"{file.name} cannot be read ({reason(error)})")
-                continue
-            trouble = f"is damaged ({reason(error)})"
-        contents.start = min(contents.start, begins)
-        contents.spans.append((begins, ends, file))
-        if trouble:
-            lost.append((f"{file.name} {trouble}", ends))
-    for clouds in contents.clouds.values():
-        clouds.times.sort(key=lambda times: times[0])
-    contents.troubles += _take_start(contents)
-    contents.troubles += [_last(text, ends, contents.start) for text, ends in lost]
-    contents.troubles += _too_few(contents, files.expected)
-    return contents
-
-
-def _take(contents: _Contents, message: Message) -> None:
-    if message.kind == TRANSFORMS:
-        contents.transforms.append(message)
-    elif message.kind == TEXT:
-        with suppress(SegPointError):  # no text, not even an empty one
-            text = deserialize(message.data, TEXT).data
-            contents.texts.setdefault(message.topic, []).append((message.received, text))
-    else:
-        clouds = contents.clouds.setdefault(message.topic, _Clouds())
-        clouds.times.append((message.received, _stamp(message.data)))
-        if not clouds.fields:
-            with suppress(SegPointError):  # told when the cloud is wanted
-                clouds.fields = tuple(one.name for one in deserialize(message.data, CLOUD).fields)
-
-
-def _stamp(cloud: bytes) -> int:
-    """Nanoseconds in the header with which a cloud's CDR begins; 0 where it ends before."""
-    if len(cloud) < 12:
-        return 0
-    seconds, nanoseconds = struct.unpack_from("<iI" if cloud[1] & 1 else ">iI", cloud, 4)
-    return seconds * 10**9 + nanoseconds
-
-
-def _take_start(contents: _Contents) -> Iterator[str]:
-    """Have the bag start with its clouds where something came at quite another time, as at 0 by a clock not yet set."""
-    first = min((clouds.times[0][0] for clouds in contents.clouds.values()), default=contents.start)
-    if first - contents.start > LONGEST_WAIT * 1e9:
-        days = (first - contents.start) / 86_400e9
-        yield f"the first message was recorded {days:,.0f} days before the first cloud: time is counted from that cloud"
-        contents.start = first
-
-
-def _last(text: str, ends: int, start: int) -> str:
-    if ends < 0:
-        return f"{text}: no message that a replay needs can be read of it"
-    return f"{text}: what comes later than {(ends - start) / 1e9:.2f} s after the bag's start is lost"
-
-
-def _too_few(contents: _Contents, expected: dict[str, int]) -> Iterator[str]:
-    """Which topics have fewer messages than the metadata say."""
-    there = {topic: len(clouds.times) for topic, clouds in contents.clouds.items()}
-    there |= {topic: len(texts) for topic, texts in contents.texts.items()}
-    there |= Counter(message.topic for message in contents.transforms)
-    for topic, count in expected.items():
-        if topic not in contents.others and there.get(topic, 0) < count:
-            yield f"of {count} messages on {topic} {there.get(topic, 0)} can be read"
-
-
-def _odd_times(topic: str, clouds: _Clouds) -> Iterator[str]:
+def _odd_times(topic: str, clouds: Clouds) -> Iterator[str]:
     stamps = [stamp for _, stamp in clouds.times]
     unset = [number for number, stamp in enumerate(stamps) if stamp == 0]
     if unset:
@@ -336,13 +230,14 @@ def _odd_times(topic: str, clouds: _Clouds) -> Iterator[str]:
 # --- which topic --------------------------------------------------------------------------------------------------
 
 
-def _cloud_topic(path: Path, contents: _Contents, wanted: str) -> str:
+def _cloud_topic(path: Path, contents: Contents, wanted: str) -> str:
     clouds = contents.clouds
     if not clouds:
         others = sorted([*contents.others, *contents.texts, *{message.topic for message in contents.transforms}])
+        troubles = f" ({'; '.join(contents.troubles)})" if contents.troubles else ""
         raise SegPointError(
-            f"{path}: no message of type {CLOUD}; its topics are {', '.join(others) or '(none)'}"
-            f"{_in_brackets(contents.troubles)}: record the cloud, too"
+            f"{path}: no message of type {CLOUD}; its topics are {', '.join(others) or '(none)'}{troubles}: record the "
+            "cloud, too"
         )
     if wanted:
         if wanted not in clouds:
@@ -356,7 +251,7 @@ def _cloud_topic(path: Path, contents: _Contents, wanted: str) -> str:
     raise SegPointError(f"{path}: clouds on {_listed(clouds)}: choose one with --topic")
 
 
-def _listed(clouds: dict[str, _Clouds]) -> str:
+def _listed(clouds: dict[str, Clouds]) -> str:
     """Topics with their counts and rates."""
     texts = []
     for topic, its in sorted(clouds.items()):
@@ -366,7 +261,7 @@ def _listed(clouds: dict[str, _Clouds]) -> str:
     return ", ".join(texts)
 
 
-def _instruction_topic(path: Path, contents: _Contents) -> str:
+def _instruction_topic(path: Path, contents: Contents) -> str:
     """The topic that instructions come on, "" where there is none."""
     texts = contents.texts
     candidates = [topic for topic in texts if not all(_refusal(text) for _, text in texts[topic])]
@@ -382,7 +277,7 @@ def _instruction_topic(path: Path, contents: _Contents) -> str:
     return ""
 
 
-def _listed_texts(contents: _Contents) -> str:
+def _listed_texts(contents: Contents) -> str:
     return ", ".join(f"{topic} ({len(texts)})" for topic, texts in sorted(contents.texts.items())) or "none"
 
 
@@ -393,7 +288,3 @@ def _refusal(text: str) -> str:
     except SegPointError as error:
         return str(error)
     return ""
-
-
-def _in_brackets(troubles: list[str]) -> str:
-    return f" ({'; '.join(troubles)})" if troubles else ""

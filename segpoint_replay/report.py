@@ -15,32 +15,47 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from segpoint.stopwatch import STAGES
 from segpoint_replay import charts, pages
 from segpoint_replay.job import Job
-from segpoint_replay.record import NOT_ASKED, REPORT, Answered, Picture, Run
+from segpoint_replay.record import NOT_ASKED, REPORT, Answered, FrameTime, Picture, Run
 from segpoint_replay.summary import Summary, Timing, compare, difference, summary
 from segpoint_replay.tiles import comparing_tiles, tiles
 
 _MOST_LINES = 5  # more instructions than this are told apart by place, not by colour
 _MOST_TROUBLES = 100
+_OF_TRUTH = ("iou", "true_stability")  # measures that only labelled clouds have
+_STAGES = {
+    "read": "The node's code takes the points out of the message.",
+    **STAGES,
+    "publish": "The node makes the messages of the results and hands them to DDS.",
+}
 
 
 @dataclass(frozen=True)
 class Shown:
     """A picture in the report. address: a data: URL, None where the file cannot be read.   at: seconds after the bag's
-    start.   row: the answer that it shows, None where the record has none such."""
+    start.   row: the answer that it shows, None where the record has none such.   first: what its left, or upper, half
+    shows."""
 
     picture: Picture
     address: str | None
     at: float | None
     row: Answered | None
 
+    @property
+    def first(self) -> str:
+        if self.row is None or self.row.true_points is None:
+            return "the cloud"
+        return "what is meant" if self.row.true_points else "nothing is meant"
+
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of answering. p50, p95: seconds a cloud.   share: of all stages' time."""
+    """A stage of answering. what: is done in it.   p50, p95: seconds a cloud.   share: of all stages' time."""
 
     name: str
+    what: str
     p50: float
     p95: float
     share: float
@@ -72,7 +87,7 @@ def write_report(run: Run, pictures: Path, path: Path) -> None:
         "report.html",
         run=run,
         summary=figured,
-        tiles=tiles(figured.overall, figured.timing),
+        tiles=tiles(figured.overall, figured.timing, run.complete),
         plots=(_iou_plot(run), _stability_plot(run), _latency_plot(run, figured.timing)),
         stages=_stages(run),
         pictures=[_shown(run, one, pictures / one.file) for one in run.pictures],
@@ -99,7 +114,7 @@ def write_comparison(a: Run, b: Run, path: Path) -> None:
         runs=(a, b),
         both=both,
         tiles=comparing_tiles(both),
-        plots=_comparing_plots(a, b),
+        plots=_comparing_plots(*both.runs),
         rows=rows,
         job_differs=_differing(_plain(a.job), _plain(b.job)),
         versions_differ=_differing(a.versions, b.versions),
@@ -117,7 +132,7 @@ def write_index(runs: Sequence[Run], path: Path, failed: Mapping[str, str] | Non
         path,
         "index.html",
         rows=[(run, summary(run), _link(run, path)) for run in runs],
-        tiles=tiles(whole.overall, whole.timing) if whole else (),
+        tiles=tiles(whole.overall, whole.timing, all(run.complete for run in runs)) if whole else (),
         failed=failed or {},
         clouds=sum(len(run.frames) for run in runs),
         answers=sum(len(run.answers) for run in runs),
@@ -125,7 +140,7 @@ def write_index(runs: Sequence[Run], path: Path, failed: Mapping[str, str] | Non
 
 
 def command_line(job: Mapping[str, Any]) -> str:
-    """The `segpoint replay` that repeats a job, for a POSIX shell."""
+    """The `segpoint replay` of a job, for a POSIX shell."""
     words = ["segpoint", "replay", str(job["bag"])]
     for text in job["instructions"]:
         words += ["--instruction", text]
@@ -157,31 +172,54 @@ _DEFAULTS = {field.name: _plain(field.default) for field in fields(Job) if field
 
 def _by_instruction(run: Run, measure: str) -> list[charts.Series]:
     """A measure of each answer over time, a series for each instruction in the order asked."""
-    at = _times(run)
-    points: dict[str, list[tuple[float, float]]] = {}
+    rows: dict[str, list[Answered]] = {}
     for row in run.answers:
-        value = getattr(row, measure)
-        if value is not None and row.frame in at:
-            points.setdefault(row.instruction, []).append((at[row.frame], float(value)))
-    return [charts.Series(text, some) for text, some in points.items()]
+        rows.setdefault(row.instruction, []).append(row)
+    series = [_over_time(run, some, measure, text) for text, some in rows.items()]
+    return [one for one in series if one.points]
 
 
 def _mean_over_time(run: Run, measure: str, name: str, dashed: bool = False) -> list[charts.Series]:
     """A measure's mean over each cloud's answers; no series where no answer has it."""
-    of_cloud: dict[float, list[float]] = {}
-    for series in _by_instruction(run, measure):
-        for at, value in series.points:
-            of_cloud.setdefault(at, []).append(value)
-    points = [(at, sum(values) / len(values)) for at, values in of_cloud.items()]
-    return [charts.Series(name, points, dashed)] if points else []
+    series = _over_time(run, run.answers, measure, name, dashed)
+    return [series] if series.points else []
+
+
+def _over_time(run: Run, rows: Sequence[Answered], measure: str, name: str, dashed: bool = False) -> charts.Series:
+    """The mean of each cloud's answers among ``rows``. Missing are the clouds with questions that nothing answered, or
+    that are left out of the run's answers, and those whose answers lack the value, except where it needs a truth that
+    they have not: a few labelled clouds of many still make a line."""
+    values: dict[int, list[float]] = {}
+    answered = {row.frame for row in run.answers}
+    asked = [frame for frame in run.frames if frame.why != NOT_ASKED]
+    lacking = {frame.number for frame in asked if _lost(frame) or frame.number not in answered}
+    lacking -= {row.frame for row in rows}
+    for row in rows:
+        value = getattr(row, measure)
+        if value is not None:
+            values.setdefault(row.frame, []).append(float(value))
+        elif row.true_points is not None or measure not in _OF_TRUTH:
+            lacking.add(row.frame)
+    at = _times(run)
+    return charts.Series(
+        name,
+        [(at[number], sum(some) / len(some)) for number, some in values.items() if number in at],
+        dashed,
+        [at[number] for number in lacking - set(values) if number in at],
+    )
+
+
+def _lost(frame: FrameTime) -> bool:
+    return not frame.answered or frame.answers < frame.questions
 
 
 def _iou_plot(run: Run) -> Plot:
     """IoU of each instruction, or the marked points where there is no truth."""
     top: float | None = 1.0
-    series, show = _by_instruction(run, "iou"), _two_digits
+    show: charts.Show = pages.share
+    series = _by_instruction(run, "iou")
     if series:
-        title, text = "IoU of each instruction", "How well the marked and the true points agree; 1 is all."
+        title, text = "IoU of each instruction", "How well the marked and the true points agree; 100 % is all."
     else:
         series, show, top = _by_instruction(run, "points"), pages.size, None
         title = "Marked points of each instruction"
@@ -201,8 +239,8 @@ def _stability_plot(run: Run) -> Plot:
     series = _mean_over_time(run, "stability", "answers") + _mean_over_time(
         run, "true_stability", "truth: how much really stayed the same", dashed=True
     )
-    text = "IoU of a mask and that of the cloud before, the mean over the instructions; 1 is a still target."
-    drawn = charts.chart(series, list(_times(run).values()), _two_digits, 1.0) if series else None
+    text = "IoU of a mask and that of the cloud before, the mean over the instructions; 100 % is a still target."
+    drawn = charts.chart(series, list(_times(run).values()), pages.share, 1.0) if series else None
     return Plot("Stability from cloud to cloud", text, drawn, "No two consecutive clouds were answered.")
 
 
@@ -219,7 +257,8 @@ def _latency_plot(run: Run, timing: Timing) -> Plot:
 
 def _latencies(run: Run, name: str) -> list[charts.Series]:
     points = [(frame.at, frame.latency) for frame in run.frames if frame.latency is not None]
-    return [charts.Series(name, points)] if points else []
+    missing = [frame.at for frame in run.frames if frame.latency is None and frame.why != NOT_ASKED]
+    return [charts.Series(name, points, missing=missing)] if points else []
 
 
 def _unanswered(run: Run) -> list[charts.Event]:
@@ -227,23 +266,31 @@ def _unanswered(run: Run) -> list[charts.Event]:
 
 
 def _comparing_plots(a: Run, b: Run) -> tuple[Plot, ...]:
+    """Of runs without what only one of them has (`segpoint_replay.summary.comparable`)."""
     times = sorted({*_times(a).values(), *_times(b).values()})
+    shares = (
+        (
+            "IoU",
+            "iou",
+            "The mean over each cloud's instructions. Where only A is seen, B is the same.",
+            "No truth is known in both runs.",
+        ),
+        (
+            "Stability from cloud to cloud",
+            "stability",
+            "IoU of a mask and that of the cloud before. Where only A is seen, B is the same.",
+            "No two consecutive clouds were answered in both runs.",
+        ),
+    )
     plots = []
-    for title, measure, text in (
-        ("IoU", "iou", "The mean over each cloud's instructions."),
-        ("Stability from cloud to cloud", "stability", "IoU of a mask and that of the cloud before."),
-    ):
+    for title, measure, text, why in shares:
         series = _mean_over_time(a, measure, "A") + _mean_over_time(b, measure, "B")
-        drawn = charts.chart(series, times, _two_digits, 1.0) if len(series) == 2 else None
-        plots.append(Plot(title, text, drawn, "Not known of both runs."))
+        drawn = charts.chart(series, times, pages.share, 1.0) if len(series) == 2 else None
+        plots.append(Plot(title, text, drawn, why))
     series = _latencies(a, "A") + _latencies(b, "B")
     drawn = charts.chart(series, times, pages.seconds) if len(series) == 2 else None
-    plots.append(Plot("Latency", "From handing a cloud over to its answer.", drawn, "Not known of both runs."))
-    return tuple(plots)
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.2f}"
+    text, why = "From handing a cloud over to its answer.", "No cloud was answered the same questions in both runs."
+    return (*plots, Plot("Latency", text, drawn, why))
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------
@@ -269,7 +316,13 @@ def _stages(run: Run) -> list[Stage]:
                 spent.setdefault(name, []).append(value)
     whole = sum(map(sum, spent.values())) or 1.0
     rows = [
-        Stage(name, float(np.percentile(some, 50)), float(np.percentile(some, 95)), sum(some) / whole)
+        Stage(
+            name,
+            _STAGES.get(name, ""),
+            float(np.percentile(some, 50)),
+            float(np.percentile(some, 95)),
+            sum(some) / whole,
+        )
         for name, some in spent.items()
     ]
     return sorted(rows, key=lambda stage: -stage.share)

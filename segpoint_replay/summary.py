@@ -24,8 +24,9 @@ class Figures:
 
     answers: how many there are.   with_target: those whose truth has a point: miou, acc25, acc50.   zero_target: those
     whose truth is known to have none: the share of them that was answered so.   followed: those about two consecutive
-    answered clouds: the mean IoU of the two masks; and of the two true masks, where they are known.   located: those
-    with found and true targets: the median and 95th percentile of their mean distance in metres.
+    answered clouds, and where the truth of any is known only these, so that the two figures are of the same answers:
+    the mean IoU of the two masks; and of the two true masks.   located: those with found and true targets: the median
+    and 95th percentile of their mean distance in metres.
     """
 
     answers: int
@@ -49,8 +50,8 @@ class Timing:
 
     clouds: those due.   asked: those about which something was asked.   answered: those with an answer.
     questions, answers: the single instructions about them.   dropped_share: of the clouds asked about, the ones without
-    an answer.   latency_p50, latency_p95: seconds from handing a cloud over to its answer.   clouds_per_second:
-    answered ones over the seconds that all took together.
+    an answer.   timed: answered clouds whose latency counts: latency_p50, latency_p95: seconds from handing a cloud
+    over to its answer.   clouds_per_second: answered ones over the seconds that all took together.
     """
 
     clouds: int
@@ -59,6 +60,7 @@ class Timing:
     questions: int
     answers: int
     dropped_share: float | None
+    timed: int
     latency_p50: float | None
     latency_p95: float | None
     clouds_per_second: float | None
@@ -99,7 +101,8 @@ def figures(rows: Sequence[Answered]) -> Figures:
     scored = samples(rows)
     of_targets = measure(sample for sample in scored if sample.has_target)
     of_none = measure(sample for sample in scored if not sample.has_target)
-    stabilities = _known(row.stability for row in rows)
+    followed = [row for row in rows if row.stability is not None]
+    followed = [row for row in followed if row.true_stability is not None] or followed
     errors = _known(row.position_error for row in rows)
     return Figures(
         answers=len(rows),
@@ -109,9 +112,9 @@ def figures(rows: Sequence[Answered]) -> Figures:
         acc50=_number(of_targets.acc50),
         zero_target=of_none.count,
         zero_target_accuracy=_number(of_none.miou),
-        followed=len(stabilities),
-        stability=_mean(stabilities),
-        true_stability=_mean(_known(row.true_stability for row in rows if row.stability is not None)),
+        followed=len(followed),
+        stability=_mean(_known(row.stability for row in followed)),
+        true_stability=_mean(_known(row.true_stability for row in followed)),
         located=len(errors),
         position_error_p50=_percentile(errors, 50),
         position_error_p95=_percentile(errors, 95),
@@ -137,6 +140,7 @@ def pooled(runs: Sequence[Run]) -> Timing:
         questions=sum(frame.questions for frame in asked),
         answers=sum(frame.answers for frame in asked),
         dropped_share=1 - len(answered) / len(asked) if asked else None,
+        timed=len(latencies),
         latency_p50=_percentile(latencies, 50),
         latency_p95=_percentile(latencies, 95),
         clouds_per_second=len(answered) / wall if answered and wall > 0 else None,
@@ -150,11 +154,12 @@ def samples(rows: Iterable[Answered]) -> list[Sample]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs. first, second: figures of the answers that both have, and the timing of all of each.   paired: answers
-    that both have, about the same cloud; frames: their clouds.   gain: the second's mIoU minus the first's over the
-    pairs with a target (``gain_answers`` of them), low, high: its 95 % interval, None with too few clouds
+    """Two runs. runs: what of them is compared (`comparable`).   first, second: their figures.   paired: answers that
+    both have, about the same cloud; frames: their clouds.   gain: the second's mIoU minus the first's over the pairs
+    with a target (``gain_answers`` of them), low, high: its 95 % interval, None with too few clouds
     (`segpoint_training.metrics.advantage`)."""
 
+    runs: tuple[Run, Run]
     first: Summary
     second: Summary
     paired: int
@@ -164,46 +169,119 @@ class Comparison:
     low: float | None
     high: float | None
 
+    @property
+    def alike(self) -> bool:
+        """Whether each of the pairs with a target scores the same in both."""
+        return all(one.iou == other.iou for one, other in _with_target(self.runs))
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; "difference" holds the second's overall figures minus the first's."""
-        return {**asdict(self), "difference": difference(self.first.overall, self.second.overall)}
+        """Plain values, for JSON, without the runs; "difference" holds the second's overall figures minus the
+        first's."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "runs"}
+        gaps = difference(self.first.overall, self.second.overall)
+        return {**values, "first": self.first.to_dict(), "second": self.second.to_dict(), "difference": gaps}
 
 
 def compare(first: Run, second: Run) -> Comparison:
     """Two runs of the same clouds, paired by cloud (its number and stamp) and instruction.
 
-    Raises SegPointError where nothing is paired: they are of other clouds or were asked other things.
+    Raises SegPointError where nothing is paired, for they were asked other things, and where they are of other clouds
+    or were measured against other labels.
     """
-    ours, theirs = _by_question(second), _by_question(first)
+    runs = comparable(first, second)
+    for what, one, other in (
+        ("bag", first.versions.get("bag"), second.versions.get("bag")),
+        ("topic", first.topic, second.topic),
+        ("labels", first.versions.get("labels"), second.versions.get("labels")),
+    ):
+        if one and other and one != other:
+            raise SegPointError(
+                f"{first.job['bag']} and {second.job['bag']} have not the same {what}: replay one of them "
+                "with what the other was replayed with"
+            )
+    targets = _with_target(runs)
+    gain, low, high = advantage(
+        samples(other for _, other in targets),
+        samples(one for one, _ in targets),
+        [str(one.frame) for one, _ in targets],
+    )
+    return Comparison(
+        runs=runs,
+        first=summary(runs[0]),
+        second=summary(runs[1]),
+        paired=len(runs[0].answers),
+        frames=len({row.frame for row in runs[0].answers}),
+        gain_answers=len(targets),
+        gain=_number(gain),
+        low=_number(low),
+        high=_number(high),
+    )
+
+
+def comparable(first: Run, second: Run) -> tuple[Run, Run]:
+    """Two runs, each without what the other cannot be held against: answers[i] of both are to the same question.
+
+    Only answers that both have are left, and of these a stability where both had answered the same cloud before, a true
+    one and a position error where both have one. A cloud's latency is that of all its answers together, and counts
+    where both answered the same questions about it. All else of the clouds is as it was. Raises SegPointError where
+    nothing is left.
+    """
+    ours, theirs = _by_question(first), _by_question(second)
     shared = [key for key in ours if key in theirs]
     if not shared:
         raise SegPointError(
             f"nothing to compare: no cloud of {first.job['bag']} ({first.topic}) was asked the same in both runs, as "
             f"{second.job['bag']} ({second.topic}); replay the same bag with the same instructions"
         )
-    if first.versions.get("bag") != second.versions.get("bag"):
-        raise SegPointError(
-            f"{first.job['bag']} and {second.job['bag']} are not the same bag: replay one of them with what "
-            "the other was replayed with"
+    before, before_theirs = _frames_before(first), _frames_before(second)
+    rows = [
+        _alike(ours[key], theirs[key], followed=before[key[0]] == before_theirs[key[0]])  # key[0]: the cloud
+        for key in shared
+    ]
+    only_one = {key[:2] for key in ours.keys() ^ theirs.keys()}
+    one, other = (
+        replace(
+            run,
+            answers=answers,
+            frames=tuple(
+                replace(frame, latency=None) if (frame.number, frame.stamp) in only_one else frame
+                for frame in run.frames
+            ),
         )
-    targets = [key for key in shared if ours[key].true_points and theirs[key].true_points]
-    gain, low, high = advantage(
-        samples(ours[key] for key in targets),
-        samples(theirs[key] for key in targets),
-        [str(key[:2]) for key in targets],
+        for run, answers in zip((first, second), zip(*rows, strict=True), strict=True)
     )
-    frames = len({key[:2] for key in shared})
-    before, after = (
-        summary(replace(run, answers=tuple(rows[key] for key in shared)))
-        for run, rows in ((first, theirs), (second, ours))
-    )
-    return Comparison(before, after, len(shared), frames, len(targets), _number(gain), _number(low), _number(high))
+    return one, other
 
 
 def difference(first: Figures | Timing, second: Figures | Timing) -> dict[str, float | None]:
     """The second's figures minus the first's, by name; None where one of them has none."""
     pairs = {field.name: (getattr(first, field.name), getattr(second, field.name)) for field in fields(first)}
     return {name: None if None in pair else pair[1] - pair[0] for name, pair in pairs.items()}
+
+
+def _alike(one: Answered, other: Answered, followed: bool) -> tuple[Answered, Answered]:
+    """Two answers to a question without what only one of them could be measured by.   followed: both runs answered the
+    same cloud before."""
+    followed = followed and None not in (one.stability, other.stability)
+    kept = {
+        "stability": followed,
+        "true_stability": followed and None not in (one.true_stability, other.true_stability),
+        "position_error": None not in (one.position_error, other.position_error),
+    }
+    without: dict[str, Any] = {name: None for name, is_kept in kept.items() if not is_kept}
+    return replace(one, **without), replace(other, **without)
+
+
+def _with_target(runs: tuple[Run, Run]) -> list[tuple[Answered, Answered]]:
+    """The pairs of answers of `comparable` runs whose truth has a point in both."""
+    pairs = zip(runs[0].answers, runs[1].answers, strict=True)
+    return [(one, other) for one, other in pairs if one.true_points and other.true_points]
+
+
+def _frames_before(run: Run) -> dict[int, int | None]:
+    """Of each answered cloud the answered one before it."""
+    answered = sorted({row.frame for row in run.answers})
+    return dict(zip(answered, [None, *answered], strict=False))
 
 
 def _by_question(run: Run) -> dict[tuple[int, int, str], Answered]:

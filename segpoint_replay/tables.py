@@ -12,6 +12,7 @@ from rich.table import Table
 from segpoint.errors import printable
 from segpoint_replay.record import ANSWERS, NOT_ASKED, REPORT, Run
 from segpoint_replay.summary import Comparison, Figures, Timing, difference, summary
+from segpoint_replay.tiles import compared_over
 from segpoint_training.metrics import FEWEST_CLOUDS
 from segpoint_training.records import percent
 
@@ -31,12 +32,16 @@ _TIMING = (
     ("clouds per second", "1/s", "clouds_per_second"),
 )
 
+_NEEDS_NO_TRUTH = ("stability", "latency_p50")  # where there is none of these either, it is said why
+
 
 def print_run(run: Run, console: Console | None = None) -> None:
     """A bag's figures, overall, per kind and per instruction, what was wrong with it, and where the rest lies."""
     console = console or Console(width=120)
     whole = summary(run)
     console.print(f"[bold]{_shown(run.job['bag'])}[/bold] {_shown(_speed(run, whole.timing))}", highlight=False)
+    if run.asked_on:
+        console.print(f"asked    what the bag says on {_shown(run.asked_on)}", highlight=False, soft_wrap=True)
     shown = [figure for figure in _FIGURES if any(getattr(whole.overall, name) is not None for name in figure[2])]
     table = Table("answers, in percent" if any(figure[1] == "%" for figure in shown) else "answers")
     for heading in ("n", *(escape(heading) for heading, _, _ in shown)):
@@ -67,11 +72,13 @@ def print_run(run: Run, console: Console | None = None) -> None:
 
 
 def print_comparison(runs: Sequence[str], comparison: Comparison, console: Console | None = None) -> None:
-    """Two runs' overall figures and the second's minus the first's, then what is sure of it."""
+    """Two runs' overall figures, the second's minus the first's and what they are taken over, then what is sure of
+    it."""
     console = console or Console(width=120)
     table = Table("")
     for heading in (*map(_shown, runs), "second − first"):
         table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("over")
     first, second = comparison.first, comparison.second
     rows = [
         (heading.replace("\n", " ") if len(names) == 1 else name.replace("_", " "), unit, name)
@@ -82,9 +89,10 @@ def print_comparison(runs: Sequence[str], comparison: Comparison, console: Conso
         gaps = difference(one, other)
         for heading, unit, name in section:
             values = getattr(one, name), getattr(other, name)
-            if values != (None, None):
+            if values != (None, None) or name in _NEEDS_NO_TRUTH:
                 cells = (_number(value, unit) for value in values)
-                table.add_row(escape(f"{heading}, {unit}"), *cells, _number(gaps[name], unit, "+"))
+                over = compared_over(comparison, name, ("first", "second"))
+                table.add_row(escape(f"{heading}, {unit}"), *cells, _number(gaps[name], unit, "+"), over)
         table.add_section()
     console.print(table)
     console.print(verdict(comparison), highlight=False, soft_wrap=True)
@@ -98,6 +106,8 @@ def verdict(comparison: Comparison) -> str:
     said = (
         f"{paired}, {comparison.gain_answers} of them with a target: the second's mIoU is {100 * comparison.gain:+.1f}"
     )
+    if comparison.alike:
+        return f"{paired}, {comparison.gain_answers} of them with a target: each of these scores the same in both."
     if comparison.low is None or comparison.high is None:
         return f"{said} points; with fewer than {FEWEST_CLOUDS} clouds there is no interval."
     sure = comparison.low > 0 or comparison.high < 0

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from segpoint_replay.bag_files import Message
 from segpoint_ros.messages import deserialize
+from segpoint_training.datasets.own_bag_files import Message
 
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 FARTHEST = 0.5  # seconds from the nearest transform where none is on the other side; the node's tolerance

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,7 +19,6 @@ from segpoint_replay.recording import Recording
 from segpoint_ros.markers import UP
 from segpoint_ros.pointcloud2 import read_cloud
 from segpoint_training.datasets.own import OwnCloud, OwnFolder, open_folder
-from segpoint_training.datasets.own_bag import open_bag
 from segpoint_training.datasets.own_file import read_own_file
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Labels:
                 f"{recording.path}: those are from {_span(labelled)} s, these from {_span(recorded)} s after 1970; "
                 "give the labels of this bag"
             )
+        if pointed := _pointed(own):
+            recording.troubles.append(f"{root}: {pointed}")
         clear = {key for key in both if len(labelled[key]) == len(recorded[key]) == 1}
         if not clear:
             raise SegPointError(
@@ -94,7 +96,7 @@ class Labels:
         if proposed := _unreviewed(own.own.path):
             recording.troubles.append(
                 f"{root}: {proposed} rows were labelled by the model itself, and nobody has looked at them all: "
-                "figures against them say nothing of it; `segpoint annotate` shows which"
+                "figures against them say nothing of the model; `segpoint annotate` shows which"
             )
         return cls(own, {recorded[key][0]: labelled[key][0] for key in clear})
 
@@ -109,7 +111,7 @@ class Labels:
     def of(self, frame: Frame) -> tuple[Truth, ...]:
         """What the rows ask about a cloud, and what is meant; () where it is not labelled.
 
-        Of rows that hold for many clouds only those are there whose targets are in view.
+        Of rows that hold for many clouds only those are there whose targets are in view; none that come with a place.
         Raises SegPointError where the labelled cloud is not the same one, or lacks an object that a row means.
         """
         name = self._names.get(frame.number)
@@ -131,13 +133,31 @@ class Labels:
                 "this bag"
             )
         finite, up = np.isfinite(points.xyz).all(axis=1), np.array(UP[axes])
+
+        @cache  # rows mean the same objects again and again
+        def centre(target: int) -> np.ndarray:
+            return oriented_box(points.xyz[finite & (instance == target)], up)[0]
+
         truths = []
         for row in self._folder.rows_in_view(name):
-            objects = [finite & (instance == target) for target in row.target_labels]
-            mask = np.logical_or.reduce(objects) if objects else np.zeros(count, bool)
-            centres = [oriented_box(points.xyz[points_of], up)[0] for points_of in objects]
-            truths.append(Truth(row.instruction, row.kind, mask, np.array(centres).reshape(-1, 3)))
+            if row.place:
+                continue
+            mask = finite & np.isin(instance, row.target_labels)
+            centres = np.array([centre(target) for target in row.target_labels]).reshape(-1, 3)
+            truths.append(Truth(row.instruction, row.kind, mask, centres))
         return tuple(truths)
+
+
+def _pointed(folder: OwnFolder) -> str:
+    """What is to be known of rows that come with a click or a box. Raises SegPointError where there are no others."""
+    rows = folder.own.rows
+    count = sum(bool(row.place) for row in rows)
+    if count and count == len(rows):
+        raise SegPointError(
+            f"{folder.root}: all its rows come with a click or a box, and a replay asks in words alone: add others"
+        )
+    left_out = f"{count} of {len(rows)} rows come with a click or a box and are left out: a replay asks in words alone"
+    return left_out if count else ""
 
 
 def _unreviewed(path: Path) -> int:
@@ -149,14 +169,13 @@ def _unreviewed(path: Path) -> int:
 
 def _times(root: Path, clouds: list[OwnCloud], recording: Recording) -> list[int]:
     """Of each labelled cloud the time by which it is found."""
-    times: dict[tuple[str, str], dict[int, int]] = {}  # by bag and topic: as in the header, by when it was recorded
+    times: dict[tuple[str, str], list[int]] = {}  # by bag and topic, in order of when they were recorded
     for bag in {(cloud.file, cloud.topic) for cloud in clouds}:
         path, topic = root / bag[0], bag[1]
         same = topic == recording.topic and os.path.samefile(path, recording.path)
         source = recording if same else Recording.open(path, topic)
-        times[bag] = dict(zip(source.received, _keys(source), strict=True))
-    stored = [open_bag(root / cloud.file).clouds[cloud.topic][cloud.number] for cloud in clouds]
-    return [times[cloud.file, cloud.topic][one.stamp] for cloud, one in zip(clouds, stored, strict=True)]
+        times[bag] = _keys(source)
+    return [times[cloud.file, cloud.topic][cloud.number] for cloud in clouds]
 
 
 def _keys(recording: Recording) -> list[int]:

@@ -15,7 +15,9 @@ from pathlib import Path
 from segpoint import __version__
 from segpoint.config import default_bundle
 from segpoint.files import reading
+from segpoint_replay.bag_files import all_files
 from segpoint_replay.job import Job
+from segpoint_training.datasets.own_bag import is_bag
 from segpoint_training.datasets.own_file import read_own_file
 from segpoint_training.records import provenance
 
@@ -31,7 +33,7 @@ def versions(job: Job) -> dict[str, str]:
     labels = {}
     if job.labels:
         with reading(job.labels, "check that it may be read"):
-            labels["labels"] = fingerprint(_labels(Path(job.labels)), whole=True)
+            labels["labels"] = _fingerprint(_labels(Path(job.labels)), whole=True)
     return {
         "segpoint": __version__,
         "commit": made["git_commit"] or "none",
@@ -46,34 +48,37 @@ def versions(job: Job) -> dict[str, str]:
 
 
 def bag_fingerprint(job: Job) -> str:
-    """The `fingerprint` of a job's bag."""
+    """16 hex digits by which a job's bag is told from others: the sizes of its files, and the first and last 64 KiB of
+    each. Names, the way to it, and what else lies in its folder do not count. Raises SegPointError where it cannot be
+    read, or is no bag."""
     with reading(job.bag, "check that it may be read"):
-        return fingerprint([Path(job.bag)])
+        return _fingerprint(all_files(Path(job.bag).resolve()))
 
 
-def fingerprint(paths: Iterable[Path], whole: bool = False) -> str:
-    """16 hex digits by which files, or all files in folders, are told from others: names, sizes, and the first and last
-    64 KiB of each, or all that is in them."""
+def _fingerprint(files: Iterable[Path], whole: bool = False) -> str:
+    """whole: of all that is in the files."""
     digest = hashlib.sha256()
-    for path in paths:
-        for file in [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()):
-            size = file.stat().st_size
-            digest.update(f"{file.relative_to(path.parent)} {size}\n".encode(errors="surrogateescape"))
-            with file.open("rb") as content:
-                if whole:
-                    while part := content.read(_ENDS):
-                        digest.update(part)
-                    continue
-                digest.update(content.read(_ENDS))
-                content.seek(max(size - _ENDS, 0))
-                digest.update(content.read(_ENDS))
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{size}\n".encode())
+        with file.open("rb") as content:
+            if whole:
+                while part := content.read(_ENDS):
+                    digest.update(part)
+                continue
+            digest.update(content.read(_ENDS))
+            content.seek(max(size - _ENDS, 0))
+            digest.update(content.read(_ENDS))
     return digest.hexdigest()[:16]
 
 
 def _labels(folder: Path) -> list[Path]:
     """The files that count in a folder of labels; there may be others in it, also what a replay writes."""
     own = read_own_file(folder)
-    return [own.path, *(folder / name for name in sorted({row.file for row in own.rows}))]
+    files = [own.path]
+    for path in (folder / name for name in sorted({row.file for row in own.rows})):
+        files += all_files(path) if is_bag(path) else [path]
+    return files
 
 
 def _installed(package: str) -> str:

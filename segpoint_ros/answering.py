@@ -70,6 +70,7 @@ class Answerer:
             if self._jumped:
                 self._jumped = False
                 self._tracker.reset()
+                self._segmenter.reset()
             self._segmenter.config = adjusted(self._bundle, settings)
             found = self._segmenter.segment_many(
                 cloud.xyz, questions, rgb=cloud.rgb, frame=frame, places=[place] * len(questions)
@@ -85,7 +86,8 @@ class Answerer:
             self._one.release()
 
     def forget(self) -> None:
-        """Time has jumped: no target of the clouds that come is one of before. Returns at once."""
+        """Time has jumped: no target of the clouds that come is one of before, and what is answered does not depend on
+        what was. Returns at once."""
         self._jumped = True
 
 

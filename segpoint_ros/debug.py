@@ -7,22 +7,10 @@ from collections.abc import Mapping
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from std_msgs.msg import Float64
 
-# `Segmentation.timings`' stages, in this order, between the node's own.
-STAGES = (
-    "read",
-    "cloud",
-    "neighbourhoods",
-    "encoder",
-    "llm_points",
-    "propagation",
-    "words",
-    "reader",
-    "llm_answer",
-    "mask",
-    "instances",
-    "publish",
-    "total",
-)
+from segpoint import stopwatch
+
+STAGES = ("read", *stopwatch.STAGES, "publish", "total")
+"""The node's own stages around those of `Segmentation.timings`."""
 
 
 class Debug:

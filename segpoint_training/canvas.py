@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from segpoint.render import View, highlight, look, paint
+from segpoint.projection import View, look_from_outside
+from segpoint.render import highlight, paint
 from segpoint_training.shards import LabelledCloud
 
 VIEW = (336, 252)  # pixels of a picture
@@ -42,7 +43,7 @@ class Canvas:
     def of(cls, item: LabelledCloud) -> Canvas:
         """From behind and above the sensor, below which a level cloud has its origin; a map from higher up."""
         xyz = item.xyz[: item.count].astype(np.float64)
-        camera = _farther(look(xyz, "map" if item.frame == "map" else "body"))
+        camera = _farther(look_from_outside(xyz, "map" if item.frame == "map" else "body"))
         gap, normal = surfaces(xyz)
         pixel, depth = camera.project(xyz)
         radius = np.clip(_COVER * gap * camera.focal[0] / np.maximum(depth, 1e-6), 1.0, _LARGEST)
@@ -82,7 +83,7 @@ class Canvas:
 
 
 def _farther(camera: View) -> View:
-    """With some margin: `look` fills the picture with the points, which are larger here."""
+    """With some margin: `look_from_outside` fills the picture with the points, which are larger here."""
     middle = np.array(camera.shown.shape[::-1]) / 2
     return replace(camera, focal=_MARGIN * camera.focal, middle=middle + _MARGIN * (camera.middle - middle))
 

@@ -2,7 +2,7 @@
 
 Three processes: this one makes the scene and judges the answer; the real node (`segpoint_ros`) and a client
 (`segpoint_ros.ask`) are started as programs and meet over DDS only. That is also why this file may stand here:
-training code imports no ROS code.
+training code imports nothing that needs ROS.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segpoint.config import default_bundle
 from segpoint.errors import SegPointError
 from segpoint.files import read_points, write_points
 from segpoint.instances import Instance
+from segpoint_ros.process import PROFILE, graph_of_its_own, running_node
 from segpoint_training.scenes.generate import generate_scene
 from segpoint_training.scenes.scene import Scene
 
@@ -50,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"scene:  test split, seed {args.seed}, {scene.width}×{scene.height} points: {names}")
 
     environment = _dds_environment()
-    with _running_node(out / "node.log", environment) as node:
+    with running_node(out / "node.log", environment) as node:
         print(f"node:   process {node.pid} on ROS domain {environment['ROS_DOMAIN_ID']}, its log is {out / 'node.log'}")
         reply = _ask(out, environment)
 
@@ -84,39 +81,8 @@ def _dds_environment() -> dict[str, str]:
 
     if find_spec("rclpy") is None:
         raise SegPointError("rclpy is not installed: the demo runs a real ROS 2 node; run `make demo`, or source ROS 2")
-    return {
-        **os.environ,
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
-        "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(_dds_profile("fastdds_loopback.xml")),
-    }
-
-
-def _dds_profile(name: str) -> Path:
-    """A file of config/, which stands beside models/ in a checkout and where it is installed."""
-    path = default_bundle().parents[1] / "config" / name
-    if not path.is_file():
-        raise SegPointError(f"{path} is not there: install the package again")
-    return path
-
-
-@contextmanager
-def _running_node(log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The node as a process of its own, ended as Ctrl-C ends it."""
-    with log.open("wb") as output:
-        node = subprocess.Popen(
-            [sys.executable, "-m", "segpoint_ros"],
-            env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            yield node
-        finally:
-            node.send_signal(signal.SIGINT)
-            try:
-                node.wait(10.0)
-            except subprocess.TimeoutExpired:
-                node.kill()
-                node.wait()
+    others = {name: value for name, value in os.environ.items() if name not in ("ROS_DOMAIN_ID", PROFILE)}
+    return {**graph_of_its_own(others), "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
 
 
 def _ask(out: Path, environment: dict[str, str]) -> dict[str, Any]:

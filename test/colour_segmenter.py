@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,9 @@ class ColourSegmenter:
         instances = separate(xyz, mask, score, distance=0.03, min_points=1, up=UP)
         return Segmentation(mask, score, f"{said[0]} <SEG>." if said else NO_MASK, instances, {"instances": 0.001})
 
+    def reset(self) -> None:
+        pass
+
     def forget(self) -> None:
         pass
 
@@ -71,6 +75,7 @@ def use(monkeypatch: pytest.MonkeyPatch, segmenter: ColourSegmenter) -> ColourSe
     from segpoint.segmenter import Segmenter
     from segpoint_replay import offline
 
-    offline._answerer.cache_clear()
+    # Its own cache, or this one would answer in the tests that come after, too.
+    monkeypatch.setattr(offline, "_answerer", lru_cache(maxsize=1)(offline._answerer.__wrapped__))
     monkeypatch.setattr(Segmenter, "from_bundle", classmethod(lambda cls, *arguments: segmenter))
     return segmenter

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from segpoint_training.scenes.scene import Scene
 
+pytest.register_assert_rewrite(
+    "annotating", "farm_workers", "hostile", "own_by_hand", "replay_bags", "robot", "toy_scenes"
+)  # helpers that assert say what was compared, too
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Before anything imports torch or creates a DDS participant: both read their settings once.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from mini_own import write_own_folder
+from mini_referring import multi, reference, utterance, write_multi3drefer, write_referit3d, write_scanrefer
 from mini_scannet import MiniObject, write_scannet
 from mini_scannetpp import MiniObject as MiniThing
 from mini_scannetpp import write_scannetpp
-from test_dataset_referring import multi, reference, utterance, write_multi3drefer, write_referit3d, write_scanrefer
 from test_dataset_s3dis import write_object
 
 SCANS_OF = {"scanrefer": "scannet", "nr3d": "scannet", "sr3d": "scannet", "multi3drefer": "scannet",

@@ -1,12 +1,17 @@
-"""Records of replays that never were, for the tests of what is made from records."""
+"""Clouds and records of replays that never were, for the tests of what is made from them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
 
 from segpoint_replay.job import Job
 from segpoint_replay.record import DROPPED, Answered, FrameTime, Picture, Run
+from segpoint_ros.messages import Header
+from segpoint_ros.pointcloud2 import make_cloud
 
 _HERTZ = 10
 
@@ -74,3 +79,9 @@ def _answer(draw: random.Random, number: int, place: int, text: str, truth: bool
         stability=min(1.0, max(0.0, draw.gauss(0.85, 0.05))) if number else None,
         true_stability=min(1.0, draw.gauss(0.93, 0.02)) if truth and number else None,
     )  # fmt: skip
+
+
+def frame(xyz: np.ndarray, number: int = 0, frame_id: str = "sensor", rgb: np.ndarray | None = None) -> SimpleNamespace:
+    """A cloud of points (M, 3), one a second."""
+    cloud = make_cloud(Header(frame_id=frame_id), xyz.astype(np.float32), rgb, len(xyz), 1)
+    return SimpleNamespace(number=number, stamp=number * 10**9, received=number * 10**9, at=number / 10, message=cloud)

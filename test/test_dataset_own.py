@@ -4,74 +4,24 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from mini_own import CLOUD, START, STEP, TOPIC, cloud_message, write_bag, write_own_folder
-from rosbags.rosbag2 import StoragePlugin
+from own_by_hand import BAGS, a_bag, checked, fields, opened, say, write_cloud
 from rosbags.typesys import Stores, get_typestore
 
 from segpoint.config import BundleConfig, default_bundle
 from segpoint.errors import SegPointError
-from segpoint.files import read_points, write_points
-from segpoint_training.config import DatasetConfig, TrainConfig
-from segpoint_training.datasets import open_dataset
-from segpoint_training.datasets.own import OwnFolder, check
+from segpoint_training.config import TrainConfig
 from segpoint_training.datasets.own_bag import open_bag
-from segpoint_training.datasets.own_words import named_word
 from segpoint_training.labelled import folder_set
 from segpoint_training.scenes.folder import write_folder
 from segpoint_training.scenes.generate import generate_scene
 from segpoint_training.scenes.request import SceneRequest
-from segpoint_training.scenes.vocabulary import NOUNS, plural_of
-
-BAGS = ("run", "sqlite", "old.bag")  # rosbag2 with both storages, and ROS 1
-
-
-def opened(root: Path, split: str = "train") -> OwnFolder:
-    data = open_dataset(DatasetConfig("own", str(root), split=split))
-    assert isinstance(data, OwnFolder)
-    return data
-
-
-def checked(root: Path, split: str = "train"):
-    return check(DatasetConfig("own", str(root), split=split))
-
-
-def say(root: Path, *rows: dict[str, Any], **settings: Any) -> Path:
-    """Write an instructions.json; a row's "file" is a.pcd and it means object 2 if it does not say otherwise."""
-    whole = [{"file": "a.pcd", "instruction": "the mug", "target_labels": [2], **row} for row in rows or ({},)]
-    root.mkdir(exist_ok=True)
-    (root / "instructions.json").write_text(json.dumps({**settings, "instructions": whole}))
-    return root
-
-
-def fields(count: int = 600, seed: int = 0, labels: int = 3) -> dict[str, np.ndarray]:
-    """A table and two boxes before a camera, in thirds; row 0 is NaN."""
-    rng = np.random.default_rng(seed)
-    xyz = rng.uniform([-0.3, -0.3, 0.6], [0.3, 0.3, 1.2], (count, 3)).astype(np.float32)
-    xyz[0] = np.nan
-    label = (np.arange(count) * labels // count + 1).astype(np.uint32)
-    packed = rng.integers(0, 1 << 24, count).astype(np.uint32)
-    return {**dict(zip("xyz", xyz.T, strict=True)), "rgb": packed.view(np.float32), "label": label}
-
-
-def a_bag(path: Path, count: int = 5, **named: Any) -> Path:
-    plugin = StoragePlugin.SQLITE3 if path.name == "sqlite" else StoragePlugin.MCAP
-    return write_bag(path, [fields(seed=i) for i in range(count)], storage=plugin, **named)
-
-
-def write_cloud(path: Path, **other: np.ndarray | None) -> Path:
-    held = {**fields(), **other}
-    xyz = np.stack([held.pop(axis) for axis in "xyz"], axis=1)
-    held.pop("rgb")
-    write_points(path, xyz, None, {name: values for name, values in held.items() if values is not None})
-    return path
 
 
 @pytest.fixture
@@ -318,219 +268,6 @@ def test_answers(one: Path) -> None:
     assert partly.classes == ("e-stop button",)
     with pytest.raises(SegPointError, match='a.pcd: no category for object 1, 3; .*"" for none'):
         opened(say(one, categories={"2": "mug"})).load("a.pcd")
-
-
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [
-        ("the coffee machine", "coffee machine"), ("please pick up the mug, please", "mug"),
-        ("open the drawer", "drawer"),
-        ("Could you bring me the bottle of water?", "bottle"), ("go to the door that is open", "door"),
-        ("the left mug", "mug"), ("hand me an e-stop button", "e-stop button"), ("grasp the mug's handle", "handle"),
-        # No word is better than a wrong one.
-        ("I am thirsty", "object"), ("wash the bowl", "object"), ("the biggest", "object"), ("the red one", "object"),
-        ("the thing beside the bowl", "object"), ("something to drink from", "object"), ("the left", "object"),
-        ("I want to cut the bread", "object"), ("what can hold the water?", "object"), ("a pair of scissors", "object"),
-        ("My hair is a mess", "object"), ("where is the way out?", "object"), ("find me a place to sit", "object"),
-    ],
-)  # fmt: skip
-def test_the_word_of_a_sentence(text: str, word: str) -> None:
-    assert named_word(text, categories=("e-stop button",)) == word
-
-
-@pytest.mark.parametrize(
-    ("plural", "word"),
-    [("boxes", "box"), ("batteries", "battery"), ("valves", "valve"), ("mice", "mouse"), ("glass", "glass"),
-     ("scissors", "scissors"), ("buses", "bus"), ("dishes", "dish"), ("shelves", "shelf")],
-)  # fmt: skip
-def test_a_word_for_several_things_is_singular(plural: str, word: str) -> None:
-    assert named_word(f"pick up all the {plural}", several=True) == word
-
-
-def test_the_words_of_generated_sentences_are_never_wrong() -> None:
-    """Where a sentence about one category gives a word at all, it is a name for that category."""
-    names = {(noun.plural.split()[-1], kind) for noun in NOUNS for kind in noun.denotes | noun.arguable}
-    found = 0
-    for seed in range(24):
-        split, scale = ("train", "test")[seed % 2], ("table", "table", "room")[seed % 3]
-        scene = generate_scene(seed, split, "kinect", width=96, height=72, scale=scale)
-        for said in scene.instructions:
-            categories = {o.category for o in scene.objects if o.id in said.targets}
-            word = named_word(said.text, len(said.targets) > 1)
-            if said.kind == "implicit" or word in ("object", "ground", "tabletop") or len(categories) != 1:
-                continue
-            found += 1
-            (category,) = categories
-            last = plural_of(word).split()[-1]
-            fits = word == category or any(last == name and kind.endswith(category) for name, kind in names)
-            assert fits or word in said.answer, f"{said.text!r}: {word!r} for {category!r}"
-    assert found > 150
-
-
-# --- what cannot be used, or only in part -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("row", "told"),
-    [
-        ({"instruction": " \n"}, "'instruction' must be words"), ({"file": 3}, "'file' must be words"),
-        ({"instruction": "x" * 20_000}, "20000 characters"),
-        ({"target_labels": 2}, "a list of whole numbers"), ({"target_labels": [True]}, "a list of whole numbers"),
-        ({"target_labels": [0]}, "no object; for nothing to mark write"), ({"anwser": "mug"}, "unknown key 'anwser'"),
-        ({"target_labels": [], "answer": "mug"}, "'answer' names what is meant"), ({"answer": "a, b"}, "one word"),
-        ({"frame": "camera"}, "must be one of optical, body, map"), ({"split": "dev"}, "one of train, val, test"),
-        ({"place": "click", "target_labels": [1, 2]}, "row with one target"), ({"place": "x"}, "one of click, box"),
-        ({"index": 1, "time": 2}, "one of them at a time"), ({"every": 0}, "from 1 up"), ({"index": -1}, "from 0 up"),
-        ({"file": "a\n.pcd"}, "without control characters"), ({"topic": "/\ud800"}, "without control characters"),
-        ({"file": "x" * 5000}, "'file' has 5000 characters"), ({"kind": "x" * 5000}, "'kind' has 5000 characters"),
-        ({"answer": "mug " * 300}, "'answer' has 1200"), ({"x" * 5000: 1}, "unknown key 'x{70,80}; there are"),
-        ({"target_labels": [2**31]}, "from 0 to 2147483647"), ({"time": 10**400}, "seconds"),
-        ({"time": -1}, "seconds from the bag's start"), ({"time": "1"}, "seconds"), ({"index": True}, "whole number"),
-    ],
-)  # fmt: skip
-def test_rows_are_checked(one: Path, row: dict, told: str) -> None:
-    with pytest.raises(SegPointError, match=f"instructions.json: row 2: .*{told}") as raised:
-        opened(say(one, {}, row))
-    assert len(str(raised.value)) < 600 and "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"labels": "id"}, "'labels' must be one of ids, parts"), ({"frame": "x"}, "'frame' must be one of optical"),
-        ({"categories": ["mug"]}, "'categories' must be"), ({"categories": {"mug": "2"}}, "whole numbers such as"),
-        ({"categories": {"a.pcd": {"2": 3}}}, "category of label 2"), ({"categories": {"2": "a, b"}}, "must be a word"),
-        ({"categories": {"2": "mug " * 200}}, "must be a word"), ({"categories": {"9" * 5000: "mug"}}, "whole numbers"),
-        ({"categories": {"2": "mug", "02": "cup"}}, "label 2 of 'all files' twice"),
-        ({"categories": {"a.pcd": {"2": "mug"}, "./a.pcd": {"2": "cup"}}}, "label 2 of 'a.pcd' twice"),
-        ({"scenes": []}, "unknown setting 'scenes'"), ({"field": 3}, "'field' must be the name"),
-    ],
-)  # fmt: skip
-def test_settings_are_checked(one: Path, settings: dict, told: str) -> None:
-    with pytest.raises(SegPointError, match=told):
-        opened(say(one, **settings))
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (None, "no such file"), ("{", "not valid JSON"), ("[]", "empty"), ("3", "expected an object"), ("[3]", "row 1"),
-        ("[" * 100_000, "not valid JSON; repair it"), ("[" * 400 + "]" * 400, "row 1"),
-        ('{"categories": {"2": "mug", "3": "", "2": "cup"}, "instructions": []}', "'2' is there twice in one object"),
-    ],
-)  # fmt: skip
-def test_no_instructions(one: Path, content: str | None, told: str) -> None:
-    if content is not None:
-        (one / "instructions.json").write_text(content)
-    with pytest.raises(SegPointError, match=told):
-        opened(one)
-
-
-@pytest.mark.parametrize(
-    ("row", "told"),
-    [
-        ({"file": "b.pcd"}, "b.pcd: there is no such file"), ({"file": "a.las"}, "unknown kind of file"),
-        ({"index": 1}, "is one cloud: 'topic', 'index', 'time' and 'every' choose from a bag"),
-        ({"file": "run", "index": 5}, f"no cloud 5 on {TOPIC}, which has 0 to 4"),
-        ({"file": "run", "time": 60}, "at 60 s: they begin 0.00 s and end 2.00 s"),
-        ({"file": "run", "topic": "/x"}, r"no clouds on the topic '/x'; there are /labelled \(5\)"),
-        ({"file": "words"}, "no message of type sensor_msgs/msg/PointCloud2; its topics are /chatter"),
-        ({"file": "empty"}, r"no message of type .* its topics are \(none\)"),
-        ({"file": "folder"}, "neither a cloud nor a bag"), ({"file": "torn.mcap"}, "try ros2 bag reindex"),
-        ({"file": "torn.bag"}, "try rosbag reindex"),
-    ],
-)  # fmt: skip
-def test_what_rows_name_is_checked(one: Path, row: dict, told: str) -> None:
-    (one / "a.las").touch()
-    (one / "folder").mkdir()
-    (one / "torn.mcap").write_bytes(b"no bag")
-    a_bag(one / "run")
-    a_bag(one / "torn.bag")
-    (one / "torn.bag").write_bytes((one / "torn.bag").read_bytes()[:20_000])
-    text = get_typestore(Stores.ROS2_HUMBLE).types["std_msgs/msg/String"]("hello")
-    write_bag(one / "words", [], also=[("/chatter", "std_msgs/msg/String", text)])
-    write_bag(one / "empty", [])
-    say(one, row)
-    with pytest.raises(SegPointError, match=f"instructions.json, row 1: .*{told}"):
-        opened(one)
-    assert len(checked(one).problems) == 1
-
-
-def test_names_of_one_file_are_one_cloud(one: Path) -> None:
-    (one / "sub").mkdir()
-    say(one, {}, {"file": "./a.pcd"}, {"file": "sub/../a.pcd"}, categories={"./a.pcd": {"1": "", "2": "mug", "3": ""}})
-    data = opened(one)
-    assert list(data.scans) == ["a.pcd"] and len(data.instructions("a.pcd")) == 3
-    assert {thing.id: thing.category for thing in data.load("a.pcd").objects} == {1: "", 2: "mug", 3: ""}
-
-
-def test_words_are_one_line_and_a_byte_order_mark_is_none(one: Path) -> None:
-    path = say(one, {"instruction": "the\nmug\u0000", "kind": "far\raway", "answer": "big\tmug"}) / "instructions.json"
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    (said,) = opened(one).instructions("a.pcd")
-    assert (said.text, said.kind, said.answer) == ("the mug", "far away", "big mug")
-
-
-def test_of_several_problems_one_is_told_and_the_others_are_counted(one: Path) -> None:
-    name = "x" * 300 + ".pcd"  # too long for any file
-    with pytest.raises(SegPointError, match="row 1: .*no such file.*and 1 more: `segpoint data check own` tells them"):
-        opened(say(one, {"file": name}, {"file": "b.pcd"}))
-    assert len(checked(one).problems) == 2
-
-
-def test_rows_of_one_cloud_agree(one: Path) -> None:
-    with pytest.raises(SegPointError, match="the rows of a.pcd name different frames, body, optical"):
-        opened(say(one, {"frame": "body"}, {}, {"frame": "optical"}))
-
-
-@pytest.mark.parametrize("name", ["run", "sqlite"])
-@pytest.mark.parametrize("closed", [True, False])
-def test_a_cut_bag_is_read_as_far_as_it_goes(
-    tmp_path: Path, name: str, closed: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    clouds = [fields(16_000, seed=i) for i in range(20)]
-    plugin = StoragePlugin.SQLITE3 if name == "sqlite" else StoragePlugin.MCAP
-    write_bag(tmp_path / name, clouds, storage=plugin)
-    storage = next(path for path in (tmp_path / name).iterdir() if path.suffix in (".mcap", ".db3"))
-    storage.write_bytes(storage.read_bytes()[: storage.stat().st_size * 6 // 10])
-    if not closed:
-        (tmp_path / name / "metadata.yaml").unlink()
-    data = opened(say(tmp_path, {"file": name, "split": "train"}))
-    assert 8 <= len(data.scans) <= 12
-    assert f"{name} is damaged" in caplog.text
-    for number, scan in enumerate(data.scans):
-        points, _ = data.points(scan)
-        np.testing.assert_array_equal(points.xyz[:, 0], clouds[number]["x"])
-    found = checked(tmp_path)
-    assert found.problems == [] and f"damaged ({storage.name}: it ends early); {len(data.scans)} cl" in found.notes[0]
-
-
-@pytest.mark.parametrize("name", ["run", "sqlite"])
-def test_a_bag_whose_recorder_was_killed_is_whole(tmp_path: Path, name: str) -> None:
-    a_bag(tmp_path / name)
-    (tmp_path / name / "metadata.yaml").unlink()
-    assert len(opened(say(tmp_path, {"file": name, "split": "train"})).scans) == 5
-    assert "no metadata.yaml" in checked(tmp_path).notes[0]
-
-
-def test_check_tells_everything_at_once(one: Path) -> None:
-    held = read_points(write_cloud(one / "b.pcd"))
-    write_points(one / "mm.pcd", held.xyz * 1000, None, {"label": held.label})
-    write_points(one / "lidar.pcd", held.xyz - 0.9, None, {"label": held.label})
-    write_points(one / "bare.pcd", held.xyz)
-    (one / "torn.pcd").write_bytes((one / "a.pcd").read_bytes()[:300])
-    files = ("a.pcd", "mm.pcd", "lidar.pcd", "bare.pcd", "torn.pcd")
-    rows = [{"file": file, "split": "train"} for file in files]
-    say(one, *rows, {"file": "gone.pcd"}, {"file": "gone.pcd"}, {"target_labels": [8], "file": "b.pcd"})
-    problems = checked(one).problems
-    for told in ("gone.pcd: there is no such", "divide millimetres", "behind the camera .* so its axes are not optical",
-                 "bare.pcd: no field 'label'", "torn.pcd", "b.pcd has no point"):  # fmt: skip
-        assert sum(bool(re.search(told, problem)) for problem in problems) == 1, told
-    assert len(problems) == 6
-    say(one, {"file": "lidar.pcd", "frame": "body"}, {"file": "a.pcd", "target_labels": []})
-    found = checked(one)
-    assert found.problems == [] and found.found["clouds, train"] == 1
-    assert found.found["instructions, train"] == 1 and found.found["without a target, train"] == 0
 
 
 # --- the config ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 from segpoint.cloud import BODY_FROM_OPTICAL
 from segpoint.errors import SegPointError
 from segpoint.instances import Instance, separate
-from segpoint.render import draw_answer, look, render_answer, render_sheet
+from segpoint.projection import look
+from segpoint.render import draw_answer, render_answer, render_sheet
 
 WIDTH, HEIGHT, FOCAL = 160, 120, 130.0
 UP = np.array([0.0, -1.0, 0.0])
@@ -108,13 +109,6 @@ def test_nearer_points_hide_those_behind():
     assert inside.mean() > 0.5
     assert (view.shown[row[inside], column[inside]] >= 20000).mean() > 0.99
     assert (view.shown[view.shown >= 0] < 20000).mean() > 0.2  # and what nothing hides is seen
-
-
-def test_lidar_rows_are_not_taken_for_an_image():
-    azimuth, elevation = np.meshgrid(np.linspace(-3.1, 3.1, 500), np.linspace(-0.3, 0.3, 16))
-    level = np.stack([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)], -1)
-    xyz = 5 * level.reshape(-1, 3)
-    assert look(xyz, "body", 500, 16).shown.shape == (480, 640)  # the raised view, not 640 × 20
 
 
 def test_several_targets_and_boxes_behind_the_camera():

@@ -51,10 +51,14 @@ def test_a_bag_is_replayed_printed_and_not_replayed_again(bag, segmenter, capsys
     calls = len(segmenter.calls)
     assert main([*arguments, "--json"]) == 0 and len(segmenter.calls) == calls
     captured = capsys.readouterr()
+    assert (
+        captured.err.count(f"{bag}: finished before, nothing to do; to replay it again, remove out/replay/scene") == 1
+    )
     [run] = json.loads(captured.out)["runs"]
     assert run["summary"]["overall"]["miou"] == 1.0 and run["complete"] and run["record"].endswith("run.json")
     assert run["summary"]["timing"]["answered"] == 2
     assert main([*arguments, "--parameter", "mask.threshold=0.6", "--json"]) == 0 and len(segmenter.calls) > calls
+    assert "finished before" not in capsys.readouterr().err
     assert read_run("out/replay/scene").job["parameters"] == [["mask.threshold", 0.6]]
 
 
@@ -72,6 +76,26 @@ def test_several_bags_have_a_folder_each_and_an_index(bag, segmenter, capsys) ->
     )
     assert main(["replay", str(bag), f"{bag}/scene.mcap", str(bag), "--instruction", BALL, "--every", "4"]) == 0
     assert len(segmenter.calls) == calls + 2
+    told = [line for line in capsys.readouterr().err.splitlines() if "finished before" in line]
+    assert len(told) == 2 and "remove out/replay/scene or" in told[0] and "remove out/replay/scene-3 or" in told[1]
+
+
+def test_that_the_bags_own_words_are_asked_is_said(bag, segmenter, capsys) -> None:
+    assert main(["replay", str(bag), "--every", "4"]) == 0
+    assert capsys.readouterr().out.splitlines().count("asked    what the bag says on /instruction") == 1
+    for other in (["--instruction", BALL], ["--labels", str(bag.parent)]):
+        assert main(["replay", str(bag), *other, "--every", "4"]) == 0
+        assert "asked    " not in capsys.readouterr().out
+
+
+def test_no_raw_control_character_is_in_the_json(bag, segmenter, capsys) -> None:
+    odd = "the ball \x7f\x9b31m\u202e"
+    assert main(["replay", str(bag), "--instruction", odd, "--every", "4", "--json"]) == 0
+    assert main(["replay", str(bag), "--instruction", odd, "--every", "4", "--out", "b"]) == 0
+    assert main(["replay", "--compare", "out/replay", "b", "--json"]) == 0
+    first, *_, last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert all(one.isascii() and one.isprintable() for one in (first, last))
+    assert list(json.loads(first)["runs"][0]["summary"]["instructions"]) == [odd]
 
 
 def test_two_runs_side_by_side(bag, segmenter, capsys) -> None:
@@ -94,6 +118,7 @@ def test_two_runs_side_by_side(bag, segmenter, capsys) -> None:
     ("arguments", "complaint"),
     [
         (["nowhere"], "there is no such bag"),
+        (["FOLDER"], " is no bag, but holds 1: give "),
         (["BAG", "--labels", "nowhere"], "no instructions.json"),
         (["BAG", "--bundle", "nowhere"], "no bundle at nowhere"),
         (["BAG", "--instruction", " ; "], "--instruction is empty"),
@@ -107,9 +132,9 @@ def test_two_runs_side_by_side(bag, segmenter, capsys) -> None:
         (["BAG", "--out", "file"], "file"),
         (
             ["BAG", "BAG", "--instruction", "it", "--out", "site"],
-            "site/index.html is not of `segpoint replay` and stays",
+            "site/index.html is no page of `segpoint replay`",
         ),
-        (["--compare", "others", "others", "--out", "site/index.html"], "site/index.html is not of"),
+        (["--compare", "others", "others", "--out", "site/index.html"], "site/index.html is no page of"),
         (["BAG", "--instruction", "the \ud800"], "not valid Unicode"),
         (["BAG", "--topic", "/\x1b[31mred\u202e", "--instruction", "it"], r"/\x1b[31mred\u202e"),
         (["BAG", "--out", "others"], "is not of `segpoint replay` and stays"),
@@ -124,7 +149,8 @@ def test_bad_input_ends_in_one_line(bag, segmenter, capsys, arguments, complaint
     Path("site/index.html").write_text("mine")
     Path("others/scene").mkdir(parents=True)
     Path("others/scene/thesis.txt").write_text("mine")
-    assert main(["replay", *(str(bag) if word == "BAG" else word for word in arguments)]) == 2
+    named = {"BAG": str(bag), "FOLDER": str(bag.parent)}
+    assert main(["replay", *(named.get(word, word) for word in arguments)]) == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert complaint in told[-1] and told[-1].startswith("segpoint: "), told
     assert Path("site/index.html").read_text() == "mine" and not Path("site/scene").exists()
@@ -173,3 +199,39 @@ def test_a_broken_bag_among_several_is_told_and_the_others_are_there(bag, segmen
     captured = capsys.readouterr()
     assert "2 of 2 clouds" in captured.out and "1 of 2 bags were not replayed" in captured.err
     assert "broken.mcap" in captured.err and "broken.mcap" in Path("out/replay/index.html").read_text()
+
+
+def test_a_bag_named_otherwise_is_the_same_and_nothing_is_written_into_it(
+    bag, segmenter, capsys, tmp_path, monkeypatch
+) -> None:
+    asked = ["--instruction", BALL, "--every", "4"]
+    assert main(["replay", str(bag), *asked]) == 0
+    calls, files = len(segmenter.calls), sorted(bag.iterdir())
+    monkeypatch.chdir(bag)
+    assert main(["replay", ".", *asked, "--out", str(tmp_path / "out/replay")]) == 0
+    assert "finished before" in capsys.readouterr().err and len(segmenter.calls) == calls
+    assert main(["replay", ".", *asked]) == 2
+    assert "out/replay/scene lies in the bag ., which stays as it is" in capsys.readouterr().err
+    assert sorted(bag.iterdir()) == files
+
+
+def test_live_a_finished_bag_is_not_replayed_again(bag, segmenter, capsys) -> None:
+    assert main(["replay", str(bag), "--instruction", BALL, "--every", "4"]) == 0
+    record = Path("out/replay/scene/run.json")
+    record.write_text(record.read_text().replace('"way": "offline"', '"way": "live"'))
+    assert main(["replay", str(bag), "--instruction", BALL, "--every", "4", "--live"]) == 0
+    assert "finished before, nothing to do" in capsys.readouterr().err
+
+
+def test_live_a_broken_bag_among_several_does_not_stop_the_others(bag, tmp_path, monkeypatch, capsys, request) -> None:
+    pytest.importorskip("rclpy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROS_DOMAIN_ID", request.getfixturevalue("ros_environment")["ROS_DOMAIN_ID"])
+    request.getfixturevalue("process")
+    broken = tmp_path / "broken.mcap"
+    broken.write_bytes(b"no bag at all")
+    live = ["--live", "--node", "/segpoint", "--instruction", BALL, "--every", "4"]
+    assert main(["replay", str(broken), str(bag), *live]) == 2
+    captured = capsys.readouterr()
+    assert "of 2 clouds" in captured.out and "1 of 2 bags were not replayed" in captured.err
+    assert read_run("out/replay/scene").complete and "broken.mcap" in Path("out/replay/index.html").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,12 +14,21 @@ import pytest
 from browser import Browser, chromium
 from PIL import Image
 from replay_runs import made
+from rich.console import Console
 
 from segpoint.errors import SegPointError
+from segpoint.stopwatch import STAGES
 from segpoint_replay import charts, pages
+from segpoint_replay.gallery import Gallery
+from segpoint_replay.measures import Said
 from segpoint_replay.record import REPORT
+from segpoint_replay.recording import Frame
 from segpoint_replay.report import command_line, write_comparison, write_index, write_report
 from segpoint_replay.summary import summary
+from segpoint_replay.tables import print_run
+from segpoint_replay.truth import Truth
+from segpoint_ros.messages import Header
+from segpoint_ros.pointcloud2 import make_cloud
 
 MUG, BOX, SEAT = "pick up the mug", "the red box behind the bowl", "where can I sit?"
 HOSTILE = (
@@ -70,11 +80,11 @@ def test_report_shows_the_runs_figures(browser: Browser, folder: Path) -> None:
     assert "148 answers with a target" in tile(browser, "mIoU")
     assert pages.share(figures.overall.zero_target_accuracy) in tile(browser, "Zero-target accuracy")
     assert f"truth {pages.share(figures.overall.true_stability)}" in tile(browser, "Stability")
-    assert "3 of 40 clouds" in tile(browser, "Dropped")
+    assert "3 of 40 clouds" in tile(browser, "Dropped") and "stopped" not in text
     assert pages.seconds(figures.timing.latency_p95) in tile(browser, "Latency")
     assert "cloud 1: cut off after 1024 of 4096 bytes" in text
     assert "mask.threshold = 0.4" in text and "a test's" in text
-    assert text.index("To know first") < text.index("mIoU")
+    assert text.index("To know before you read the figures") < text.index("mIoU")
     for name in ("2.png", "3.png"):
         assert f"The picture {name} cannot be read." in text
     assert browser.evaluate("[...document.images].map(one => one.naturalWidth > 0)") == [True, True]
@@ -110,7 +120,7 @@ def test_a_chart_tells_what_the_mouse_points_at(browser: Browser, tmp_path: Path
     )
     browser.hover(*place)
     hint = browser.evaluate("document.getElementById('hint').innerText")
-    assert hint == f"0.70 s\n{MUG}: {run.answers[7].iou:.2f}"
+    assert hint == f"0.70 s\n{MUG}: {pages.share(run.answers[7].iou)}"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -152,17 +162,20 @@ def test_short_and_empty_runs(browser: Browser, tmp_path: Path, clouds: int) -> 
     write_report(replace(made(clouds, [MUG] if clouds else []), complete=False), tmp_path, tmp_path / REPORT)
     text = opened(browser, tmp_path / REPORT, 390, dark=True)
     assert "Stopped before the last cloud." in text
+    reached = f"after the cloud at {(clouds - 1) / 10:.2f} s of the bag" if clouds else "No cloud was reached."
+    assert reached in text and "until it was stopped" in text
     assert not re.search(r"\b(nan|None|inf)\b", text)
     assert ("No cloud was answered." in text) == (clouds == 0)
 
 
 def test_without_truth_says_why_and_shows_the_rest(browser: Browser, tmp_path: Path) -> None:
-    write_report(made(30, [MUG, BOX], truth=False), tmp_path, tmp_path / REPORT)
+    write_report(made(30, [MUG, BOX], truth=False, pictures=1), tmp_path, tmp_path / REPORT)
     text = opened(browser, tmp_path / REPORT)
     assert "No truth." in text and "segpoint annotate" in text
     assert "no labels" in tile(browser, "mIoU") and "no labels" in tile(browser, "Position error")
     assert "truth unknown" in tile(browser, "Stability")
     assert "Marked points of each instruction" in text
+    assert "Least steady answers" in text and "Worst answers" not in text
     assert browser.evaluate("document.querySelectorAll('.plot .line').length") > 4
 
 
@@ -182,7 +195,7 @@ def test_comparison(browser: Browser, tmp_path: Path) -> None:
     write_comparison(a, b, tmp_path / "compare.html")
     text = opened(browser, tmp_path / "compare.html")
     fell = summary(b).overall.miou - summary(a).overall.miou
-    assert pages.signed(pages.share(fell)) in tile(browser, "mIoU")
+    assert pages.signed(pages.points(fell)) in tile(browser, "mIoU")
     assert "95 % interval" in tile(browser, "mIoU")
     assert browser.evaluate("document.querySelector('.tile[data-name=mIoU] .value').classList.contains('bad')")
     assert "B\n" + pages.share(summary(b).overall.miou) in tile(browser, "mIoU")
@@ -193,12 +206,52 @@ def test_comparison(browser: Browser, tmp_path: Path) -> None:
         write_comparison(a, made(40, [SEAT]), tmp_path / "other.html")
 
 
+def test_the_plots_of_a_comparison_are_of_what_both_answered(tmp_path: Path) -> None:
+    a = made(12, [MUG, BOX])
+    kept = {
+        number for number in range(12) if number not in (4, 5)
+    }  # of which the live node answered the first question
+    b = replace(a, answers=tuple(row for row in a.answers if row.frame in kept and row.instruction == MUG))
+    write_comparison(a, b, tmp_path / "compare.html")
+    paths = re.findall(r'class="line (c\d)" d="(M[^"H]+)"', (tmp_path / "compare.html").read_text())
+    assert [colour for colour, _ in paths] == ["c1", "c0"] * 2, "IoU and stability; no latency is of the same answers"
+    assert paths[0][1] == paths[1][1] and paths[2][1] == paths[3][1], "both have the same masks"
+    assert [path.count("M") for _, path in paths] == [2] * 4, "no line over clouds that only one answered"
+
+
+def test_what_is_typed_looks_so(browser: Browser, tmp_path: Path) -> None:
+    told = "figures are off; `segpoint annotate` shows <which>, `it"
+    write_report(replace(made(3, [MUG]), troubles=(told,)), tmp_path, tmp_path / REPORT)
+    opened(browser, tmp_path / REPORT)
+    assert browser.evaluate("document.querySelector('#troubles li').innerText") == told.replace(
+        "`segpoint annotate`", "segpoint annotate"
+    )
+    assert browser.evaluate("document.querySelector('#troubles code').innerText") == "segpoint annotate"
+
+
+def test_nothing_covers_the_points_of_a_chart(browser: Browser, tmp_path: Path) -> None:
+    run = made(20, [MUG])
+    frames = tuple(replace(frame, latency=0.4 if frame.number < 18 else 3.0) for frame in run.frames)
+    write_report(replace(run, frames=frames), tmp_path, tmp_path / REPORT)
+    for width in (1280, 390):
+        opened(browser, tmp_path / REPORT, width)
+        ends = browser.evaluate(
+            "[...document.querySelectorAll('text.level')].map(one => [one.textContent, one.getBoundingClientRect()])"
+            ".map(([text, box]) => [text, box.left, box.right])"
+        )
+        plot = browser.evaluate("document.querySelector('.levelled .area').getBoundingClientRect().right")
+        assert [text for text, *_ in ends] == ["p50 400\u202fms", "p95 3.00\u202fs"]
+        assert all(plot < left and right < width for _, left, right in ends)
+
+
 def test_index_links_to_the_reports(browser: Browser, tmp_path: Path) -> None:
     runs = [made(20, [MUG], out=str(tmp_path / name), seed=seed) for seed, name in enumerate(["a b", "c?#%"])]
     for run in runs:
         write_report(run, tmp_path, Path(run.job["out"]) / REPORT)
     write_index(runs, tmp_path / "index.html", failed={"broken.bag": "it holds no clouds"})
     assert "it holds no clouds" in opened(browser, tmp_path / "index.html")
+    table = "document.getElementById('bags')"
+    assert browser.evaluate(f"{table}.scrollWidth <= {table}.parentElement.clientWidth"), "no column is cut off"
     rows = [row for run in runs for row in run.answers]
     assert pages.share(float(np.mean([row.iou for row in rows]))) in tile(browser, "mIoU")
     for address in browser.evaluate("[...document.querySelectorAll('td a, th a')].map(one => one.href)"):
@@ -225,7 +278,7 @@ def test_a_page_that_is_not_ours_stays(tmp_path: Path) -> None:
         write_index([run], page)
     page.write_text("<p>my precious page")
     for write in (lambda: write_index([run], page), lambda: write_comparison(run, run, page)):
-        with pytest.raises(SegPointError, match="is not of `segpoint replay` and stays"):
+        with pytest.raises(SegPointError, match="no page of `segpoint replay`.* stays: delete it or move it away"):
             write()
     assert page.read_text() == "<p>my precious page"
 
@@ -234,7 +287,9 @@ def test_a_page_that_is_not_ours_stays(tmp_path: Path) -> None:
     ("show", "value", "text"),
     [
         (pages.share, None, "–"), (pages.percent, 0.0004, "<\u202f0.1\u202f%"), (pages.percent, 0.9999, "99.9\u202f%"),
-        (pages.percent, 0.0, "0\u202f%"), (pages.metres, 0.034, "3.4\u202fcm"), (pages.metres, 0.9999, "1.00\u202fm"),
+        (pages.percent, 0.0, "0.0\u202f%"), (pages.percent, 1.0, "100.0\u202f%"),
+        (pages.share, 0.5254, "52.5\u202f%"), (pages.share, 1.0, "100.0\u202f%"), (pages.points, 0.292, "29.2 points"),
+        (pages.metres, 0.034, "3.4\u202fcm"), (pages.metres, 0.9999, "1.00\u202fm"),
         (pages.seconds, 0.345, "345\u202fms"), (pages.seconds, 0.9999, "1.00\u202fs"),
         (pages.seconds, 0.0012, "1.2\u202fms"), (pages.rate, 0.4, "0.40"), (pages.size, 20_000, "20\u202fk"),
     ],
@@ -244,22 +299,91 @@ def test_numbers_as_people_read_them(show, value, text: str) -> None:
 
 
 def test_signs() -> None:
-    assert [pages.signed(pages.share(value)) for value in (0.01, -0.01, -0.0001)] == ["+0.010", "\u22120.010", "0.000"]
+    assert [pages.signed(pages.bare(value)) for value in (0.01, -0.01, -0.0001)] == ["+1.0", "\u22121.0", "0.0"]
 
 
-def test_a_line_is_open_where_clouds_are_missing() -> None:
-    times = [n / 10 for n in range(40)]
-    seen = [(at, 0.5) for at in times if not 1 < at < 3]
-    drawn = charts.chart([charts.Series("x", seen)], times, str, 1.0)
-    assert drawn.lines[0].path.count("M") == 2
-    assert len(drawn.slabs) == len(seen)
+def test_long_sentences_can_be_read(browser: Browser, tmp_path: Path) -> None:
+    said = [f"give me the {word} that stands between the coffee machine and the wall, but not the one with a chip in "
+            "its rim or a handle missing" for word in ("mug", "cup", "glass", "bowl", "jar", "can")]  # fmt: skip
+    write_report(made(12, said), tmp_path, tmp_path / REPORT)
+    write_report(made(12, said[:2], out="b"), tmp_path, tmp_path / "lines.html")
+    whole = "[...document.querySelectorAll('{}')].map(one => [one.innerText, one.scrollHeight <= one.clientHeight])"
+    for width in (1280, 390):
+        opened(browser, tmp_path / REPORT, width)
+        assert browser.evaluate(whole.format(".strip bdi")) == [[text, True] for text in said]
+        assert browser.evaluate(whole.format("tbody th bdi"))[: len(said)] == [[text, True] for text in said]
+        opened(browser, tmp_path / "lines.html", width)
+        assert browser.evaluate(whole.format(".legend bdi"))[:2] == [[text, True] for text in said[:2]]
 
 
-def test_one_slow_start_does_not_flatten_the_chart() -> None:
-    points = [(float(n), 30.0 if n == 0 else 0.3) for n in range(50)]
-    drawn = charts.chart([charts.Series("latency", points)], [at for at, _ in points], pages.seconds)
-    assert drawn.up[-1].text == "400\u202fms" and "1 value is higher" in drawn.notes[0]
-    assert "30.00\u202fs" in drawn.slabs[0].hint
+def test_the_page_says_what_the_command_line_says(browser: Browser, tmp_path: Path) -> None:
+    run = made(20, [MUG, "nothing", "a", "b", BOX])
+    write_report(run, tmp_path, tmp_path / REPORT)
+    opened(browser, tmp_path / REPORT)
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_run(run, console)
+    row = next(line for line in console.export_text().splitlines() if MUG in line)
+    numbers = re.findall(r"[\d.]+", row)
+    cells = browser.evaluate("[...document.querySelector('tbody tr').cells].map(one => one.innerText)")
+    assert cells[0] == MUG
+    assert cells[1:5] == numbers[:4] and cells[6:8] == numbers[4:6], "answers, mIoU, Acc@0.25, Acc@0.5; stabilities"
+    assert f"{100 * summary(run).overall.miou:.1f}\u202f%" in tile(browser, "mIoU")
+
+
+def test_each_stage_is_explained(browser: Browser, tmp_path: Path) -> None:
+    run = made(6, [MUG])
+    seconds = {"read": 0.01, **dict.fromkeys(STAGES, 0.1), "publish": 0.01, "odd": 0.1, "total": 2.0}
+    run = replace(run, frames=tuple(replace(frame, seconds=seconds) for frame in run.frames))
+    write_report(run, tmp_path, tmp_path / REPORT)
+    text = opened(browser, tmp_path / REPORT)
+    for stage, what in STAGES.items():
+        assert f"{stage}\n{what}" in text
+    told = browser.evaluate("[...document.querySelectorAll('th .note')].map(one => one.parentElement.innerText)")
+    assert {"read", "publish", *STAGES} == {one.split("\n")[0] for one in told}
+
+
+def test_a_picture_keeps_the_colours_of_what_is_no_target(browser: Browser, tmp_path: Path) -> None:
+    row, column = np.mgrid[:60, :80]
+    xyz = np.stack([(column - 39.5) / 70, (row - 29.5) / 70, np.ones((60, 80))], axis=-1).reshape(-1, 3)
+    rgb = np.where((column < 40)[..., None], (200, 30, 30), (30, 60, 200)).astype(np.uint8).reshape(-1, 3)
+    message = make_cloud(Header(frame_id="camera_optical"), xyz.astype(np.float32), rgb, 80, 60)
+    mask = ((column > 60) & (row > 40)).ravel()
+    run = made(1, [MUG])
+    gallery = Gallery(tmp_path)
+    truth = Truth(MUG, "name", ~mask & (column < 20).ravel(), np.zeros((1, 3)))
+    gallery.add(Frame(0, 0, 0, 0.0, message), "optical", [Said(MUG, "it <SEG>.", mask)], [truth], run.answers)
+    picture = Image.open(tmp_path / gallery.pictures[0].file).convert("RGB")
+    half = picture.width // 2
+    assert picture.height == pytest.approx(half * 60 / 80, abs=1), "no strip of words"
+    spots = {"meant": (5, 9), "red": (half * 3 // 8, 9), "blue": (half + half * 3 // 4, 9),
+             "marked": (picture.width - 5, picture.height - 5)}  # fmt: skip
+    colour = {name: picture.getpixel(spot) for name, spot in spots.items()}
+    for spot in ("meant", "marked"):
+        assert colour[spot][0] > 180 and colour[spot][1] < 100 < colour[spot][2]
+    assert max(np.abs(np.subtract(colour["red"], (200, 30, 30)))) < 40
+    assert max(np.abs(np.subtract(colour["blue"], (30, 60, 200)))) < 40
+    write_report(replace(run, pictures=gallery.pictures), tmp_path, tmp_path / REPORT)
+    opened(browser, tmp_path / REPORT)
+    assert (
+        browser.evaluate("document.querySelector('.halves').innerText").split()
+        == "what is meant what is marked".split()
+    )
+
+
+def test_of_a_panorama_the_answer_is_below(browser: Browser, tmp_path: Path) -> None:
+    angle, height = np.meshgrid(np.linspace(-np.pi, np.pi, 900, endpoint=False), np.linspace(-0.25, 0.25, 16))
+    xyz = 4 * np.stack([np.cos(angle), np.sin(angle), height], axis=-1).reshape(-1, 3)
+    message = make_cloud(Header(frame_id="lidar"), xyz.astype(np.float32), None, 900, 16)
+    gallery = Gallery(tmp_path)
+    mask = np.abs(angle.ravel()) < 0.3
+    run = made(1, [MUG])
+    gallery.add(Frame(0, 0, 0, 0.0, message), "body", [Said(MUG, "it <SEG>.", mask)], [Truth(MUG, "", ~mask, xyz[:1])],
+                run.answers)  # fmt: skip
+    assert gallery.pictures[0].above
+    write_report(replace(run, pictures=gallery.pictures), tmp_path, tmp_path / REPORT)
+    opened(browser, tmp_path / REPORT)
+    assert "above: what is meant" in (said := browser.evaluate("document.querySelector('.halves').innerText"))
+    assert "below: what is marked" in said
 
 
 def test_a_report_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:

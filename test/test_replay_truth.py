@@ -16,6 +16,7 @@ from segpoint.errors import SegPointError
 from segpoint.instances import separate
 from segpoint_replay.recording import Recording
 from segpoint_replay.truth import Labels
+from segpoint_training.datasets.own_bag import open_bag
 from segpoint_training.scenes.generate import generate_scene
 from segpoint_training.scenes.scene import Scene
 
@@ -95,6 +96,38 @@ def test_headers_without_a_time_are_matched_by_when_they_were_recorded(tmp_path:
     assert Labels.open(write_labels(tmp_path, [MUG]), run).numbers == (1,)
 
 
+def test_clouds_that_were_recorded_at_one_time_are_told_apart_by_their_headers(tmp_path: Path, bags: Bags) -> None:
+    run = Recording.open(bags.write(tmp_path / "run", list(bags.clouds(3))))
+    bags.write(tmp_path / "labels", [labelled(bags, number, START) for number in range(3)])
+    labels = Labels.open(write_labels(tmp_path, [MUG]), run)
+    assert labels.numbers == (0, 1, 2)
+    for frame in run.frames():
+        assert np.abs(labels.of(frame)[0].centres - (10 * frame.number + 0.5)).max() < 0.5
+
+
+@pytest.mark.parametrize("kind", ["db3.zstd", "db3.message"])
+def test_a_compressed_labelled_bag_that_was_not_closed_is_its_own_truth(tmp_path: Path, kind: str) -> None:
+    bags = Bags(kind)
+    path = bags.write(tmp_path / "labels", [labelled(bags, number) for number in range(4)])
+    (path / "metadata.yaml").unlink()
+    run = Recording.open(path)
+    labels = Labels.open(write_labels(tmp_path, [MUG]), run)
+    assert [np.flatnonzero(labels.of(frame)[0].mask).tolist() for frame in run.frames()] == [[*range(10)]] * 4
+
+
+def test_a_stray_file_in_the_labelled_bag_is_no_part_of_it(tmp_path: Path, bags: Bags) -> None:
+    path = bags.write(tmp_path / "labels", [labelled(bags, number) for number in range(4)])
+    says = (path / "metadata.yaml").read_text()
+    (path / "metadata.yaml").write_text(says.replace("- labels.mcap", "- labels.mcap\n  - labels_1.mcap"))
+    (path / "zother.mcap").write_bytes((path / "labels.mcap").read_bytes())
+    run = Recording.open(path)
+    assert Labels.open(write_labels(tmp_path, [MUG]), run).numbers == (0, 1, 2, 3)
+    other = Bags("mcap").write(tmp_path / "other", [labelled(bags, number) for number in range(9)]) / "other.mcap"
+    other.replace(path / "zother.mcap")
+    open_bag.cache_clear()
+    assert Labels.open(tmp_path, run).numbers == (0, 1, 2, 3)
+
+
 def test_labels_of_another_run_are_told(tmp_path: Path, bags: Bags) -> None:
     run = Recording.open(bags.write(tmp_path / "run", list(bags.clouds(3))))
     bags.write(tmp_path / "labels", [labelled(bags, 50)])
@@ -108,6 +141,19 @@ def test_a_time_of_two_clouds_is_told_and_left_out(tmp_path: Path, bags: Bags) -
     bags.write(tmp_path / "labels", twice)
     assert Labels.open(write_labels(tmp_path, [MUG]), run).numbers == (1,)
     assert "1 times belong to more than one cloud" in run.troubles[0]
+
+
+def test_rows_with_a_place_are_left_out_and_told(tmp_path: Path, bags: Bags) -> None:
+    run = Recording.open(bags.write(tmp_path / "run", list(bags.clouds(3))))
+    bags.write(tmp_path / "labels", [labelled(bags, 1)])
+    clicked = {**MUG, "instruction": "this", "place": "click"}
+    labels = Labels.open(write_labels(tmp_path, [MUG, clicked]), run)
+    assert [truth.instruction for frame in run.frames() for truth in labels.of(frame)] == ["the mug"]
+    assert run.troubles == [
+        f"{tmp_path}: 1 of 2 rows come with a click or a box and are left out: a replay asks in words alone"
+    ]
+    with pytest.raises(SegPointError, match="all its rows come with a click or a box"):
+        Labels.open(write_labels(tmp_path, [clicked]), run)
 
 
 def test_clouds_of_other_points_are_told(tmp_path: Path, bags: Bags) -> None:

@@ -21,7 +21,7 @@ from segpoint.network.language import Answer, load_language
 from segpoint.network.segpoint import SegPoint
 from segpoint.prompts import NO_MASK, Place, semantic_question
 from segpoint.segmenter import WEIGHTS, Segmenter
-from segpoint.stopwatch import Stopwatch
+from segpoint.stopwatch import STAGES, Stopwatch
 from segpoint_training.scenes.generate import generate_scene
 
 CONFIG = BundleConfig(
@@ -66,6 +66,7 @@ def test_the_answer_fits_the_cloud(segmenter, scene):
     meant = np.unique(np.concatenate([instance.indices for instance in answer.instances]))
     assert np.array_equal(np.flatnonzero(answer.mask), meant), "the mask is what the instances hold"
     assert "<SEG>" in answer.answer
+    assert list(answer.timings) == [*STAGES, "total"]
     assert answer.timings["total"] == pytest.approx(sum(v for k, v in answer.timings.items() if k != "total"))
     for instance in answer.instances:
         assert answer.mask[instance.indices].all()

@@ -1,4 +1,4 @@
-"""The clouds of a bag that are to be annotated, read when a person comes to them, the next one beforehand."""
+"""The clouds of a bag that are to be annotated, read when a person comes to them, or beforehand."""
 
 from __future__ import annotations
 
@@ -69,12 +69,13 @@ class Clouds:
         return len(self.numbers)
 
     def view(self, place: int) -> View:
-        """The cloud at a place of ``numbers``; the one after it is read meanwhile. Raises SegPointError where it cannot
-        be read."""
-        view = self._asked(place).result()
-        if place + 1 < len(self):
-            self._asked(place + 1)
-        return view
+        """The cloud at a place of ``numbers``. Raises SegPointError where it cannot be read."""
+        return self._asked(place).result()
+
+    def read_ahead(self, place: int) -> None:
+        """Begin to read a cloud that will be wanted; nothing where there is none."""
+        if place < len(self):
+            self._asked(place)
 
     def at(self, place: int) -> float:
         """Seconds after the bag's start."""

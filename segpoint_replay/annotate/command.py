@@ -33,13 +33,16 @@ The page is served to this machine alone, without a network. With --propose noth
 written as labels, marked as not yet seen by a person, and the page shows these for review."""
 _FRAMES = 20
 _SURE = 0.8
+_LAST_PORT = 65535
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command until Ctrl-C."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if args.accept is not None and not args.propose:
+    if args.accept is None:
+        args.accept = _SURE
+    elif not args.propose:
         parser.error("--accept is of --propose: the least score of what the model may write")
     check_folder(args.out)
     from segpoint_replay.annotate.clouds import Clouds
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.propose:
             from segpoint_replay.annotate.propose import propose
 
-            propose(clouds, folder, args.propose, args.accept or _SURE, args.bundle)
+            propose(clouds, folder, args.propose, args.accept, args.bundle)
         else:
             _serve(clouds, folder, args)
         _tell(clouds, folder)
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--frames", metavar="N", type=_count, default=_FRAMES,
                        help=f"label at most so many, evenly spread (default: {_FRAMES})")  # fmt: skip
     parser.add_argument("--bundle", metavar="FOLDER", default="", help="the model (default: the one that ships)")
-    parser.add_argument("--port", type=int, default=0, help="of the page (default: a free one)")
+    parser.add_argument("--port", type=_port, default=0, help="of the page (default: a free one)")
     parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
     parser.add_argument("--propose", metavar="TEXT", action="append", default=[],
                         help="no page: write what the model finds for this; may be repeated")  # fmt: skip
@@ -118,6 +121,12 @@ def _tell(clouds: Clouds, folder: Folder) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or len(text) > 5 or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a whole number from 0 to {_LAST_PORT}")
     return int(text)
 
 

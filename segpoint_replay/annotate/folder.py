@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from segpoint.errors import SegPointError
 from segpoint.files import check_folder, reading
 from segpoint_replay.annotate.asked import Asked, asked_of, row_of
 from segpoint_replay.annotate.message import METADATA, read_label, with_label, write_cloud
+from segpoint_replay.bag_files import is_within, whole_bag
 from segpoint_training.datasets.own_file import NAME
 
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ def check_own(root: Path, bag: Path) -> None:
     """Raises SegPointError unless a folder is free for annotations of a bag, or holds a data set that is not about the
     bag as it is: labels are not to be mixed into another's truth, nor into other files."""
     check_folder(root)
+    if is_within(root, bag):
+        raise SegPointError(f"{root} is in the bag {bag} itself: give --out a folder of its own")
+    if root.resolve() in whole_bag(bag).parents:
+        raise SegPointError(f"{root} holds the bag {bag} itself: give --out a folder of its own")
     if not root.is_dir():
         return
-    folder, itself = root.resolve(), bag.resolve()
-    if folder == itself or itself in folder.parents or folder in itself.parents:
-        raise SegPointError(f"{root} holds the bag {bag} itself: give --out a folder of its own")
     path = root / NAME
     if not path.is_file():
         # Of a first cloud before a crash there is its bag alone.
@@ -54,7 +56,7 @@ def check_own(root: Path, bag: Path) -> None:
         return
     with reading(path, "repair it or annotate into another folder"):
         rows = json.loads(path.read_text(encoding="utf-8"))["instructions"]
-        if any((root / row["file"]).resolve() == itself for row in rows):
+        if any((root / row["file"]).resolve() == bag.resolve() for row in rows):
             raise SegPointError(f"{path} has rows about {bag} itself: give --out a folder of its own")
 
 
@@ -126,13 +128,20 @@ class Folder:
             self._metadata = metadata
 
     def remove(self, number: int) -> None:
-        """Take a cloud out of the data set."""
+        """Take a cloud out of the data set, with what is said about it alone."""
+        self.proposed.pop(number, None)
+        self.asked = [asked for asked in self.asked if asked.cloud != number]
         if self.received.pop(number, None) is None:
             return
         del self.points[number]
         self._changed[number] = None
         if self.received and (self.bag / METADATA).is_file():
             self._metadata = self._metadata or (self.bag / METADATA).read_text(encoding="utf-8")
+
+    def forget(self, numbers: Set[int]) -> None:
+        """Take objects and all instructions about them out of the data set; masks stay."""
+        self.objects = {number: name for number, name in self.objects.items() if number not in numbers}
+        self.asked = [asked for asked in self.asked if not numbers & set(asked.targets)]
 
     def save(self) -> None:
         """Put everything on disk, or, where that cannot be done, nothing. Raises SegPointError then."""

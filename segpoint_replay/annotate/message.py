@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segpoint.files import reading
 from segpoint_ros.pointcloud2 import points_of
+
+if TYPE_CHECKING:
+    from rosbags.typesys.store import Typestore
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 LABEL = "label"
@@ -22,9 +26,7 @@ def with_label(message: Any, label: np.ndarray) -> Any:
 
     A field of that name is written over where it is a uint32, else kept as ``input_label``. Padding between rows goes.
     """
-    from rosbags.typesys import Stores, get_typestore
-
-    types = get_typestore(Stores.LATEST).types
+    types = _store().types
     points, step = points_of(message), message.point_step
     there = next((f for f in message.fields if f.name == LABEL and f.datatype == _UINT32 and f.count <= 1), None)
     offset = there.offset if there else step + -step % 4
@@ -51,9 +53,8 @@ def with_label(message: Any, label: np.ndarray) -> Any:
 def write_cloud(path: Path, topic: str, received: int, message: Any) -> str:
     """Write a message of `with_label` as an .mcap, whole or not at all, and return its bag's metadata.yaml."""
     from rosbags.rosbag2 import StoragePlugin, Writer
-    from rosbags.typesys import Stores, get_typestore
 
-    store = get_typestore(Stores.LATEST)
+    store = _store()
     with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
         bag = Path(folder) / "cloud"
         with Writer(bag, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP) as writer:
@@ -66,9 +67,15 @@ def write_cloud(path: Path, topic: str, received: int, message: Any) -> str:
 def read_label(path: Path) -> tuple[int, np.ndarray]:
     """When the cloud of such a file was received, in nanoseconds, and its labels (M,) int32."""
     from rosbags.rosbag2 import Reader
-    from rosbags.typesys import Stores, get_typestore
 
     with reading(path, "delete it and label this cloud again"), Reader(path) as reader:
         [(_, received, content)] = reader.messages()
-        message = get_typestore(Stores.LATEST).deserialize_cdr(content, CLOUD)
+        message = _store().deserialize_cdr(content, CLOUD)
         return received, points_of(message)[LABEL].ravel().astype(np.int32)
+
+
+@cache  # it compiles what it reads and writes with
+def _store() -> Typestore:
+    from rosbags.typesys import Stores, get_typestore
+
+    return get_typestore(Stores.LATEST)

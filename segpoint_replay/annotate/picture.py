@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segpoint.render import View, grey_by_depth, look, paint
+from segpoint.errors import SegPointError
+from segpoint.projection import Panorama, View, look
+from segpoint.render import grey_by_depth, paint
 from segpoint_replay.annotate.masks import finite
 
 _BEHIND = 0.03  # of its distance: how far a point may lie behind the one that its pixel shows, and still be seen there
@@ -44,7 +46,9 @@ class Picture:
     def point_at(self, x: float, y: float, reach: int = 4) -> int | None:
         """The point shown at a pixel, or the next one within ``reach`` pixels; None where there is none."""
         width, height = self.size
-        column, row = int(np.clip(x, 0, width - 1)), int(np.clip(y, 0, height - 1))
+        if not (0 <= x < width and 0 <= y < height):
+            return None
+        column, row = int(x), int(y)
         left, top = max(0, column - reach), max(0, row - reach)
         around = self.shown[top : row + reach + 1, left : column + reach + 1]
         rows, columns = np.nonzero(around >= 0)
@@ -54,14 +58,22 @@ class Picture:
         return int(around[rows[nearest], columns[nearest]])
 
     def under(self, stroke: Sequence[Sequence[float]], radius: float) -> np.ndarray:
-        """(M,) bool: the points that are seen under a brush of ``radius`` pixels drawn along (x, y) positions."""
+        """(M,) bool: the points that are seen under a brush of ``radius`` pixels drawn along (x, y) positions.
+
+        What leaves a panorama at one side comes in at the other. Raises SegPointError where the brush has no size, or
+        more than the picture.
+        """
+        width = self.size[0]
+        if not 0 < radius <= max(self.size):
+            raise SegPointError(f"a brush has a radius of up to {max(self.size)} pixels, above 0: not {radius:g}")
         image = Image.new("1", self.size)
         draw = ImageDraw.Draw(image)
-        places = [(float(x), float(y)) for x, y in stroke]
-        if len(places) > 1:
-            draw.line(places, fill=1, width=max(1, round(2 * radius)))
-        for x, y in places:
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
+        for shift in (-width, 0, width) if isinstance(self.view, Panorama) else (0,):
+            places = [(float(x) + shift, float(y)) for x, y in stroke]
+            if len(places) > 1:
+                draw.line(places, fill=1, width=max(1, round(2 * radius)))
+            for x, y in places:
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
         painted = np.append(np.asarray(image).ravel(), False)  # the last for points that are not seen
         return painted[self._pixel]
 

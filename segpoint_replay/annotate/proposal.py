@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from segpoint_replay.annotate.masks import resized
+from segpoint_training.datasets.own_words import OBJECT, named_word
 
 SENTENCE, CLICK, CARRIED, REVIEW = "sentence", "click", "carried", "review"  # where a proposal comes from
 _SAME = 0.5  # IoU from which a proposed mask is an object that is there already
@@ -22,6 +23,11 @@ class Part:
     object: int = 0
     name: str = ""
     score: float | None = None
+
+    def named(self, text: str) -> Part:
+        """With the word of the request, if there was one, where the model has none."""
+        word = self.name or (named_word(text) if text else "")
+        return replace(self, name="" if word == OBJECT else word)
 
 
 @dataclass

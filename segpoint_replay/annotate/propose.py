@@ -35,6 +35,7 @@ def propose(clouds: Clouds, folder: Folder, texts: Sequence[str], least: float, 
         except SegPointError as error:
             print(f"note      {error}", file=sys.stderr)
             continue
+        clouds.read_ahead(place + 1)  # while the model thinks
         masks += _mark(session, model, texts, least, best)
     _join(folder, texts)
     if not best:

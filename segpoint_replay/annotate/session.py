@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 import numpy as np
 
 from segpoint.errors import SegPointError
 from segpoint.prompts import normalise
+from segpoint_replay.annotate.ahead import Ahead
 from segpoint_replay.annotate.asked import Asked
 from segpoint_replay.annotate.clicks import clicked, follow
 from segpoint_replay.annotate.clouds import Clouds, View
 from segpoint_replay.annotate.folder import Folder
 from segpoint_replay.annotate.history import Before, runs
-from segpoint_replay.annotate.masks import carried_over, finite, resized
+from segpoint_replay.annotate.masks import finite, resized
 from segpoint_replay.annotate.proposal import CARRIED, CLICK, REVIEW, SENTENCE, Part, Proposal, parts_of, same_object
-from segpoint_training.datasets.own_words import OBJECT, named_word
 
 MOST_OBJECTS = 254
 _UNDOABLE = 100
@@ -33,6 +32,7 @@ class Session:
 
     def __init__(self, clouds: Clouds, folder: Folder) -> None:
         self.clouds, self.folder = clouds, folder
+        self._ahead = Ahead(clouds)
         self.proposal: Proposal | None = None
         self._undo: list[Before] = []
         self.place, self.label = 0, np.zeros(0, np.int32)
@@ -110,27 +110,38 @@ class Session:
         before = before or self._annotated_before()
         if before is None or not before[1].any():
             return
-        view, label = self.view, before[1]
-        carried = carried_over(before[0].xyz, label, view.xyz, view.things, view.motion_from(before[0]))
-        carried[self.label > 0] = 0
+        carried = np.where(self.label > 0, 0, self._ahead.carried(*before, self.place))
         here = np.unique(self.label)
         missing = [n for n in np.unique(carried[carried > 0]).tolist() if n not in here]
         if missing:
             self.proposal = Proposal(CARRIED, {"carried": parts_of(carried, self.folder.objects, missing)}, "carried")
+
+    def look_ahead(self) -> None:
+        """Begin in the background with what `finish` will need: the next cloud, and what is carried over to it if what
+        is there and what is proposed stay as they are."""
+        place = self.place + 1
+        self.clouds.read_ahead(place)
+        if place == len(self.clouds) or self.is_done(place):
+            return
+        parts = self.proposal.taken(self.view.xyz) if self.proposal is not None else []
+        if all(part.object for part in parts):  # a new one has no number yet
+            label = self._merged((part.object, part.mask) for part in parts) if parts else self.label
+            if label.any():
+                self._ahead.prepare(self.view, label, place)
 
     def finish(self) -> None:
         """Take what is proposed, call the cloud annotated, whatever is on it, and go to the next."""
         if self.proposal is not None:
             self.accept()
         if not self.is_done(self.place):
-            self._change(self.label)
+            self._put([])
         self.step(1)
 
     def drop(self) -> None:
         """Take this cloud out of the data set, with all that is marked on it."""
         if self.is_done(self.place):
             self._remember([self.place])
-            self._off(self.place)
+            self.folder.remove(self.number)
             self.folder.save()
         self.label, self.proposal = np.zeros_like(self.label), None
 
@@ -145,14 +156,14 @@ class Session:
 
     def propose(self, text: str, clicks: Sequence[int], parts: Sequence[Part]) -> None:
         """What the model says to a sentence, or to the clicks of the proposal at hand, which stay as they were."""
-        named = [self._named(part, text) for part in parts]
+        found = [part.named(text) for part in parts]
         if not clicks:
-            self.proposal = Proposal(SENTENCE, {"model": named}, "model", text)
+            self.proposal = Proposal(SENTENCE, {"model": found}, "model", text)
             return
         proposal = self.proposal
         if proposal is None or proposal.clicks != list(clicks):
             return  # answered or taken back meanwhile
-        follow(proposal, named, self.label)
+        follow(proposal, found, self.label)
 
     def toggle(self, x: float, y: float) -> bool:
         """Leave out or take in again the proposed part at a pixel; False where there is none."""
@@ -174,25 +185,28 @@ class Session:
         if self.proposal is not None:
             self.proposal.steps = max(-_MOST_STEPS, min(_MOST_STEPS, self.proposal.steps + steps))
             self.proposal.touched = True
-        elif self._here(number):
-            free = (self.label == 0) | (self.label == number)
-            steps = max(-_MOST_STEPS, min(_MOST_STEPS, steps))
-            self._put([(number, resized(self.view.xyz, self.label == number, steps, free))])
+        elif number:
+            self._check(number)
+            mask, steps = self.label == number, max(-_MOST_STEPS, min(_MOST_STEPS, steps))
+            self._replace(number, mask, resized(self.view.xyz, mask, steps, (self.label == 0) | mask))
 
     def brush(self, stroke: Sequence[Sequence[float]], radius: float, add: bool, number: int = 0) -> None:
         """Add what is under a stroke (x, y) in pixels to the proposal, or else to an object; or take it away."""
         under = self.view.picture.under(stroke, radius)
         if self.proposal is not None:
             self.proposal.paint(self.view.xyz, under, add)
-        elif number in self.folder.objects:
+        elif number:
+            self._check(number)
             mask = self.label == number
-            self._put([(number, mask | under if add else mask & ~under)])
+            self._replace(number, mask, mask | under if add else mask & ~under)
         else:
             self.proposal = Proposal(CLICK, {"brush": [Part(under)] if add else []}, "brush", touched=True)
 
     def accept(self, number: int = 0) -> list[int]:
         """Take the proposal: its parts become objects, the one that there is becomes object ``number`` if given. The
         sentence that asked for them becomes an instruction. → the objects' numbers."""
+        if number:
+            self._check(number)
         proposal, self.proposal = self.proposal, None
         if proposal is None:
             return []
@@ -228,13 +242,12 @@ class Session:
         folder, gone = self.folder, list(self.folder.proposed[self.number])
         if not (self.label[~np.isin(self.label, gone)] > 0).any():
             self._remember([self.place])
-            self._off(self.place)
+            self.folder.remove(self.number)
             self.label = np.zeros_like(self.label)
         else:
             self._reviewed([])
         nowhere = set(gone).difference(*folder.points.values())  # nobody has ever said that there are such objects
-        folder.objects = {number: name for number, name in folder.objects.items() if number not in nowhere}
-        folder.asked = [asked for asked in folder.asked if not nowhere & set(asked.targets)]
+        folder.forget(nowhere)
         folder.save()
 
     # --- objects and instructions -------------------------------------------------------------------------------------
@@ -244,7 +257,7 @@ class Session:
         number = max(self.folder.objects, default=0) + 1
         if number > MOST_OBJECTS:
             raise SegPointError(f"{MOST_OBJECTS} objects are as many as can be told apart here; take some away")
-        self.folder.objects[number] = self._named(part, text).name
+        self.folder.objects[number] = part.named(text).name
         return number
 
     def name(self, number: int, category: str) -> None:
@@ -252,22 +265,20 @@ class Session:
         category = normalise(category).lower()
         if any(sign in category for sign in ",;.<>"):
             raise SegPointError(f"a category is a word or two, without , ; . < >: not {category!r:.80}")
-        if number in self.folder.objects:
-            self._remember([])
-            self.folder.objects[number] = category
-            self.folder.save()
+        self._check(number)
+        self._remember([])
+        self.folder.objects[number] = category
+        self.folder.save()
 
     def remove(self, number: int, everywhere: bool = False) -> None:
         """Take an object's mask off this cloud, or the object and its instructions out of the data set."""
-        if number not in self.folder.objects:
-            return
+        self._check(number)
         places = [p for p, n in enumerate(self.clouds.numbers) if number in self.folder.points.get(n, {})]
         if not everywhere:
             places = [p for p in places if p == self.place]
         self._remember(places)
         if everywhere:
-            self.folder.asked = [asked for asked in self.folder.asked if number not in asked.targets]
-            del self.folder.objects[number]
+            self.folder.forget({number})
         for place in places:
             label = self.folder.labels(self.clouds.numbers[place])
             assert label is not None  # it has points
@@ -285,8 +296,7 @@ class Session:
         text = normalise(text)
         if not text:
             raise SegPointError("an instruction needs words")
-        if unknown := [n for n in targets if n not in self.folder.objects]:
-            raise SegPointError(f"there is no object {unknown[0]}")
+        self._check(*targets)
         self._remember([] if self.is_done(self.place) else [self.place])
         self._ask(Asked(text, targets, normalise(kind), self.number if only_here else None))
         if only_here and not self.is_done(self.place):
@@ -296,10 +306,11 @@ class Session:
 
     def forget(self, row: int) -> None:
         """Take an instruction back, by its place in the list."""
-        if 0 <= row < len(self.folder.asked):
-            self._remember([])
-            del self.folder.asked[row]
-            self.folder.save()
+        if not 0 <= row < len(self.folder.asked):
+            raise SegPointError(f"there is no instruction {row}")
+        self._remember([])
+        del self.folder.asked[row]
+        self.folder.save()
 
     def undo(self) -> None:
         """As it was before the last action."""
@@ -310,7 +321,7 @@ class Session:
         folder.objects, folder.asked, folder.proposed = before.objects, before.asked, before.proposed
         for place, kept in before.labels.items():
             if kept is None:
-                self._off(place)
+                folder.remove(self.clouds.numbers[place])
                 if place == self.place:
                     self.label = np.zeros_like(self.label)
             else:
@@ -321,19 +332,25 @@ class Session:
     # --- how ----------------------------------------------------------------------------------------------------------
 
     def _put(self, masks: Iterable[tuple[int, np.ndarray]], remember: bool = True) -> None:
-        """Set whole masks of objects; of two that want a point the later one has it."""
+        """Set whole masks of objects in this cloud, which is annotated then, also by none."""
+        if remember:
+            self._remember([self.place])
+        self._write(self.place, self._merged(masks))
+        self.folder.save()
+
+    def _replace(self, number: int, mask: np.ndarray, new: np.ndarray) -> None:
+        """An object's mask by a new one; of one that is not here, and is not to be, nothing is said."""
+        if mask.any() or new.any():
+            self._put([(number, new)])
+
+    def _merged(self, masks: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
+        """(M,) int32: the labels with whole masks of objects set; of two that want a point the later one has it."""
         label = self.label.copy()
         for number, mask in masks:
             label[label == number] = 0
             label[mask] = number
         label[~finite(self.view.xyz)] = 0
-        self._change(label, remember)
-
-    def _change(self, label: np.ndarray, remember: bool = True) -> None:
-        if remember:
-            self._remember([self.place])
-        self._write(self.place, label)
-        self.folder.save()
+        return label
 
     def _write(self, place: int, label: np.ndarray) -> None:
         """Put a cloud's labels on disk, without the instructions about it alone whose targets are no longer there."""
@@ -342,12 +359,6 @@ class Session:
         folder.asked = [a for a in folder.asked if a.cloud != number or set(a.targets) <= set(folder.points[number])]
         if place == self.place:
             self.label = label
-
-    def _off(self, place: int) -> None:
-        number, folder = self.clouds.numbers[place], self.folder
-        folder.remove(number)
-        folder.proposed.pop(number, None)
-        folder.asked = [asked for asked in folder.asked if asked.cloud != number]
 
     def _remember(self, places: Iterable[int]) -> None:
         """Keep what an action is about to change."""
@@ -373,13 +384,10 @@ class Session:
         if asked not in self.folder.asked:
             self.folder.asked = [*self.folder.asked, asked]
 
-    def _named(self, part: Part, text: str) -> Part:
-        """With the word of the request where the model has none."""
-        word = part.name or (named_word(text) if text else "")
-        return replace(part, name="" if word == OBJECT else word)
-
-    def _here(self, number: int) -> bool:
-        return bool(number) and bool((self.label == number).any())
+    def _check(self, *numbers: int) -> None:
+        """Raises SegPointError where one is no object's."""
+        if unknown := [number for number in numbers if number not in self.folder.objects]:
+            raise SegPointError(f"there is no object {unknown[0]}")
 
     def _annotated_before(self) -> tuple[View, np.ndarray] | None:
         """The nearest annotated cloud before this one, or else after it."""

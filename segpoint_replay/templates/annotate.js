@@ -7,6 +7,7 @@ let view = { scale: 1, x: 0, y: 0, whole: true };
 let tool = "", size = 3, stroke = null, panned = null, pointer = null, hidden = false;
 let labels = null, proposed = null, overlay = document.createElement("canvas");
 let queue = Promise.resolve(), waiting = false;
+let ahead = null;  // the next cloud's picture: { place, picture }, the latter a promise
 let unsure = null;  // a sentence that is saved for nothing only when that is said once more
 // For whoever drives the page: tests, and measurements of how long it takes.
 window.annotate = { get state() { return state; }, get shown() { return image && image.place; }, drawn: 0, busy: 0, window: toWindow };
@@ -21,13 +22,16 @@ async function post(action, given = {}) {
   return answer.json();
 }
 
-// One action after the other, in the order in which they were meant.
+// One action after the other, in the order in which they were meant. Each says what it is about: the cloud and the
+// version that the page shows when it is sent, or, of what was pointed at, the cloud that was shown then. "shown" is the
+// version that the person saw: what the model has answered since is not meant.
 function act(action, given) {
+  const shown = state?.version;
   sure();
   window.annotate.busy++;
   queue = queue.then(async () => {
     try {
-      const next = await post(action, given);
+      const next = await post(action, { cloud: state?.number, seen: state?.version, shown, ...given });
       await show(next);
       return next;
     } catch (error) {
@@ -53,9 +57,12 @@ async function wait() {
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 async function show(next) {
-  if (state && next.version < state.version) return;
+  const old = () => state && next.version < state.version;
+  if (old()) return;
   const fresh = !state || state.place !== next.place;
-  if (fresh) image = await load(next.place);
+  const picture = fresh ? await (ahead && ahead.place === next.place ? ahead.picture : load(next.place)) : image;
+  if (old()) return;  // another has come while the picture did
+  image = picture;
   const before = state;
   state = next;
   labels = unrun(state.layer, state);
@@ -69,16 +76,23 @@ async function show(next) {
   panels();
   if (next.error) toast(next.error);
   else if (!unsure && (!before || next.version !== before.version)) toast("");
+  lookAhead();
   wait();
 }
 
-function load(place) {
-  return new Promise((done, failed) => {
-    const picture = new Image();
-    picture.onload = () => { picture.place = place; done(picture); };
-    picture.onerror = () => failed(new Error("no picture"));
-    picture.src = `picture?place=${place}`;
-  });
+async function load(place) {
+  const picture = Object.assign(new Image(), { src: `picture?place=${place}`, place });
+  await picture.decode();
+  return picture;
+}
+
+// The next cloud's picture, while the person looks at this one.
+function lookAhead() {
+  const place = state.place + 1;
+  if (place === state.clouds.length || (ahead && ahead.place === place)) return;
+  const picture = load(place);
+  ahead = { place, picture };
+  picture.catch(() => { if (ahead && ahead.picture === picture) ahead = null; });  // loaded again, and told, if it is wanted
 }
 
 function unrun(runs, { width, height }) {
@@ -428,7 +442,7 @@ canvas.addEventListener("pointerdown", (event) => {
   canvas.focus();
   const at = place(event), add = brushing(event);
   if (event.button === 1) panned = { event, x: view.x, y: view.y };
-  else if (add !== null) stroke = { add, points: [[at.x, at.y]] };
+  else if (add !== null) stroke = { add, cloud: state.number, points: [[at.x, at.y]] };
   else if (event.button === 0) click(at, event);
   if (panned || stroke) { canvas.setPointerCapture(event.pointerId); event.preventDefault(); }
   draw();
@@ -447,7 +461,7 @@ canvas.addEventListener("pointerup", () => {
     const done = stroke;
     stroke = null;
     if (!state.proposal && !one() && !done.add) toast("Select an object first: click on it, or press its number.");
-    else act("brush", { stroke: done.points, radius: brushSizes[size], add: done.add, object: one() });
+    else act("brush", { cloud: done.cloud, stroke: done.points, radius: brushSizes[size], add: done.add, object: one() });
   }
   panned = null;
 });
@@ -466,7 +480,7 @@ function click(at, event) {
   if (x < 0 || y < 0 || x >= state.width || y >= state.height) return;
   const pixel = y * state.width + x;
   if (labels[pixel] && !state.proposal && !event.ctrlKey) return select(labels[pixel]);
-  act("click", { x: at.x, y: at.y });
+  act("click", { cloud: state.number, x: at.x, y: at.y });
 }
 
 act("state");

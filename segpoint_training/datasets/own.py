@@ -57,8 +57,8 @@ from segpoint.errors import SegPointError
 from segpoint.files import SUFFIXES, PointFile, read_points
 from segpoint_training.config import DatasetConfig
 from segpoint_training.datasets.check import Check
-from segpoint_training.datasets.own_bag import SUFFIXES as BAGS
 from segpoint_training.datasets.own_bag import is_bag, open_bag
+from segpoint_training.datasets.own_bag_files import SUFFIXES as BAGS
 from segpoint_training.datasets.own_file import MOST_LABEL, OwnFile, Row, read_own_file
 from segpoint_training.datasets.own_words import OBJECT, named_word
 from segpoint_training.datasets.scan import Scan, scan_objects

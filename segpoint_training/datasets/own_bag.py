@@ -1,15 +1,15 @@
 """Point clouds in ROS bags, read without ROS: rosbag2 (folders, .mcap, .db3) and ROS 1 (.bag), through `rosbags`.
 
-A bag that ends early is read as far as it goes (`own_cut_bag`); one of ROS 1 needs its index, which `rosbag reindex`
-writes.
+Compressed ones, too, and those that end early, as far as they go (`own_bag_files`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,27 @@ import numpy as np
 
 from segpoint.errors import SegPointError
 from segpoint.files import PointFile, as_points, reading
-from segpoint_training.datasets.own_cut_bag import CutMcap, CutSqlite, is_cut_mcap
+from segpoint_training.datasets.own_bag_files import find_files, is_part, opened, reason
+from segpoint_training.datasets.own_cut_bag import NEVER
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
-SUFFIXES = (".bag", ".mcap", ".db3")
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}  # of a PointField, by its datatype
 _SINCE_1970 = 1e9  # seconds; a smaller time counts from the bag's start
 
 
 def is_bag(path: Path) -> bool:
     """Whether a path is a bag's by its name, or a folder."""
-    return path.suffix.lower() in SUFFIXES or path.is_dir()
+    return is_part(path.with_name(path.name.lower())) or path.is_dir()
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where one cloud lies: its file, its time in nanoseconds, and its place among those of that time (in a cut .db3
-    its row)."""
+    """Where one cloud lies: its file, its time in nanoseconds, and its place among those of its topic that have
+    that time."""
 
     file: Path
     stamp: int
     place: int
-    is_row: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,19 +107,10 @@ class Bag:
 @cache
 def open_bag(path: Path) -> Bag:
     """Find the clouds of a bag, reading through it once. Raises SegPointError where nothing of it can be read."""
-    if not path.exists():
-        raise SegPointError(f"{path}: there is no such bag; correct its name or copy it there")
-    found, files, trouble = _Found(), [path], ""
-    if path.is_dir():
-        trouble = _trouble(path) if (path / "metadata.yaml").is_file() else "no metadata.yaml, it was not closed"
-        if trouble:
-            files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
-        if not files:
-            raise SegPointError(f"{path}: neither a cloud nor a bag: a folder without {' or '.join(SUFFIXES)} files")
-    for file in files:
+    parts = find_files(path)
+    found = _Found(troubles=list(parts.troubles))
+    for file in parts.files:
         found.add(file)
-    if trouble and not found.troubles:
-        found.troubles.append(trouble)
     if not found.opened:
         remedy = "rosbag reindex" if path.suffix == ".bag" else "ros2 bag reindex"
         raise SegPointError(
@@ -136,82 +126,37 @@ class _Found:
 
     clouds: dict[str, list[Stored]] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
-    start: int = 2**63 - 1
+    start: int = NEVER
     troubles: list[str] = field(default_factory=list)
     opened: bool = False
 
     def add(self, file: Path) -> None:
-        """List what can be read of a file, or of a whole rosbag2 folder, and note what keeps the rest from it."""
-        trouble = "it ends early" if file.suffix == ".mcap" and is_cut_mcap(file) else _trouble(file)
+        """List what can be read of a file, and note what keeps the rest from it."""
+        trouble = ""
+        seen: Counter[tuple[str, int]] = Counter()
         try:
-            if trouble and file.suffix == ".db3":
-                self._add_rows(file)
-                trouble = "it ends early"
-            else:
-                self._add_messages(file)
-            self.opened = True
+            with opened(file) as part:
+                self.opened = True
+                trouble = "it ends early" if part.cut else ""
+                self.start = min(self.start, part.start)
+                self.others |= {topic for topic, kind in part.topics.items() if kind != CLOUD}
+                for message in part.messages((CLOUD,)):
+                    at = message.topic, message.received
+                    self.clouds.setdefault(message.topic, []).append(Stored(file, message.received, seen[at]))
+                    seen[at] += 1
         except Exception as error:  # whatever the libraries raise for a damaged file
-            trouble = trouble or _reason(error)
+            trouble = reason(error)
         if trouble:
             self.troubles.append(f"{file.name}: {trouble}")
-
-    def _add_messages(self, file: Path) -> None:
-        seen: Counter[tuple[str, int]] = Counter()
-        with _reader(file) as reader:
-            self.start = min(self.start, reader.start_time)
-            self.others |= {c.topic for c in reader.connections if c.msgtype != CLOUD}
-            for connection, stamp, _ in _messages(reader):
-                self.opened = True
-                at = connection.topic, stamp
-                self.clouds.setdefault(connection.topic, []).append(Stored(file, stamp, seen[at]))
-                seen[at] += 1
-
-    def _add_rows(self, file: Path) -> None:
-        for topic, stamp, row in CutSqlite(file, CLOUD).rows():
-            self.start = min(self.start, stamp)
-            self.clouds.setdefault(topic, []).append(Stored(file, stamp, row, is_row=True))
-
-
-def _trouble(path: Path) -> str:
-    """Why a bag or one file of it cannot be opened; "" where it can."""
-    try:
-        with _reader(path):
-            return ""
-    except Exception as error:  # whatever the libraries raise for a damaged file
-        return _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
-
-
-def _reader(path: Path) -> Any:
-    """A reader of rosbags, to be entered; it raises where the file is damaged."""
-    if path.suffix == ".bag":
-        from rosbags.rosbag1 import Reader as Reader1
-
-        return Reader1(path)
-    from rosbags.rosbag2 import Reader as Reader2
-
-    return Reader2(CutMcap(path) if path.suffix == ".mcap" and is_cut_mcap(path) else path)
-
-
-def _messages(reader: Any, topic: str = "", **between: int) -> Iterator[tuple[Any, int, bytes]]:
-    """The clouds' connections, times and bytes, of all topics or one."""
-    wanted = [c for c in reader.connections if c.msgtype == CLOUD and topic in ("", c.topic)]
-    return reader.messages(wanted, **between) if wanted else iter(())
 
 
 def _decoded(stored: Stored, topic: str) -> Any:
     from rosbags.typesys import Stores, get_typestore
 
-    if stored.is_row:
-        content = CutSqlite(stored.file, CLOUD).message(stored.place)
-    else:
-        with _reader(stored.file) as reader:
-            found = _messages(reader, topic, start=stored.stamp, stop=stored.stamp + 1)
-            content = next(data for place, (_, _, data) in enumerate(found) if place == stored.place)
-    if stored.file.suffix == ".bag":
+    with opened(stored.file) as part:
+        found = part.messages((CLOUD,), topic, stored.stamp, stored.stamp + 1)
+        content = next(islice(found, stored.place, None)).data
+    if part.ros1:
         return get_typestore(Stores.ROS1_NOETIC).deserialize_ros1(content, CLOUD)
     return get_typestore(Stores.LATEST).deserialize_cdr(content, CLOUD)
 

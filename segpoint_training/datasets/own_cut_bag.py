@@ -2,7 +2,9 @@
 
 An .mcap lacks its index and its end then: it is shown to the reader as if it ended after its last whole record. SQLite
 refuses a .db3 that is shorter than its header says, unless it is told to look all the same; then its table is read row
-by row, as far as it goes. A .bag of ROS 1 lacks its index, too; its chunks are read in turn.
+by row, as far as it goes. The last rows may be in its write-ahead log, a file beside it that SQLite takes into the .db3
+when it is closed; they are read where they are, and nothing is written. A .bag of ROS 1 lacks its index, too; its
+chunks are read in turn.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+NEVER = 2**63 - 1  # nanoseconds
 _MAGIC = b"\x89MCAP0\r\n"
+_SQLITE = b"SQLite format 3\0"
 _HEADER = struct.Struct("<BQ")  # of a record: what it is, and its length
 _END_OF_DATA = 0x0F
 # A footer that says there is no index: opcode 2, 20 bytes, all zero.
@@ -109,13 +113,20 @@ def _whole_records(file: BinaryIO, size: int) -> int:
 
 
 def is_cut_sqlite(path: Path) -> bool:
-    """Whether a file begins as SQLite's and is shorter than its header says."""
+    """Whether a file begins as SQLite's and was not closed: it has a log, or is shorter than its header says."""
     with path.open("rb") as file:
         header = file.read(100)
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+    if len(header) < 100 or not header.startswith(_SQLITE):
         return False
+    if (log := sqlite_log(path)).is_file() and log.stat().st_size:
+        return True
     size, page = path.stat().st_size, _page_size(header)
     return size % page != 0 or size < page * int.from_bytes(header[28:32], "big")
+
+
+def sqlite_log(path: Path) -> Path:
+    """Where the write-ahead log of a .db3 is, if it has one."""
+    return path.with_name(path.name + "-wal")
 
 
 def _page_size(header: bytes) -> int:
@@ -123,83 +134,91 @@ def _page_size(header: bytes) -> int:
 
 
 class CutSqlite:
-    """The messages in a cut .db3, of one type or (kind "") of all, from the first row on.
+    """The messages in a cut .db3 and its log, from the first row on.
 
     topics, types: the topics' names and types by their number.
     """
 
-    def __init__(self, path: Path, kind: str = "") -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         with closing(self._open()) as database:
             topics = database.execute("SELECT id, name, type FROM topics").fetchall()
-        self.topics: dict[int, str] = {number: name for number, name, its in topics if kind in ("", its)}
-        self.types: dict[int, str] = {number: its for number, _, its in topics}
+        self.topics: dict[int, str] = {number: name for number, name, _ in topics}
+        self.types: dict[int, str] = {number: kind for number, _, kind in topics}
 
-    def rows(self) -> Iterator[tuple[str, int, int]]:
-        """Topic, nanoseconds and row number of each message that can be read whole."""
-        for row, topic, stamp, _ in self._rows():
-            yield self.topics[topic], stamp, row
+    def messages(self, since: int = 0, until: int = NEVER) -> Iterator[tuple[str, str, int, bytes]]:
+        """Topic, type, nanoseconds and bytes of each message that can be read whole, in the order written.
 
-    def messages(self) -> Iterator[tuple[str, str, int, bytes]]:
-        """Topic, type, nanoseconds and bytes of each message that can be read whole, in the order written."""
-        for _, topic, stamp, data in self._rows():
-            yield self.topics[topic], self.types[topic], stamp, data
-
-    def message(self, row: int) -> bytes:
-        with closing(self._open()) as database:
-            return next(database.execute("SELECT data FROM messages WHERE id = ?", (row,)))[0]
-
-    def _rows(self) -> Iterator[tuple[int, int, int, bytes]]:
+        Those before ``since`` and from ``until`` on are passed over without reading their bytes."""
         import apsw
 
         with closing(self._open()) as database, suppress(apsw.Error):  # where the file ends
-            # length() alone would not look at the pages of a row.
-            for row in database.execute("SELECT id, topic_id, timestamp, data FROM messages"):
-                if row[1] in self.topics:
-                    yield row
+            # The + keeps SQLite from the index of times, which lies where the file is cut.
+            rows = "SELECT topic_id, timestamp, data FROM messages WHERE +timestamp >= ? AND +timestamp < ?"
+            for topic, stamp, data in database.execute(rows, (since, until)):
+                if topic in self.topics:
+                    yield self.topics[topic], self.types[topic], stamp, data
 
     def _open(self) -> Any:
         import apsw
 
-        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        database = apsw.Connection(f"{self._path.resolve().as_uri()}?immutable=1", flags, _whole_pages().name)
+        database = apsw.Connection(str(self._path.resolve()), apsw.SQLITE_OPEN_READONLY, _look_only().name)
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")  # or the log would need a third file, which is written
         database.execute("PRAGMA writable_schema = ON")  # reads on although the file is too short
         return database
 
 
 @cache
-def _whole_pages() -> Any:
-    """SQLite's way to a file without its last page where that is cut: SQLite would take the rest of it for zeros."""
+def _look_only() -> Any:
+    """SQLite's way to a file and its log that changes nothing on the disk, neither file nor lock, and that leaves out
+    the file's last page where that is cut: SQLite would take the rest of it for zeros."""
     import apsw
 
     class File(apsw.VFSFile):
         def xFileSize(self) -> int:  # noqa: N802
-            size = super().xFileSize()
-            return size - size % _page_size(super().xRead(100, 0)) if size >= 100 else size
+            size, header = super().xFileSize(), super().xRead(100, 0)
+            return size - size % _page_size(header) if header.startswith(_SQLITE) else size
 
-    class WholePages(apsw.VFS):
-        name = "segpoint_whole_pages"
+        def xLock(self, level: int) -> None:  # noqa: N802
+            pass
+
+        def xUnlock(self, level: int) -> None:  # noqa: N802
+            pass
+
+    class LookOnly(apsw.VFS):
+        name = "segpoint_look_only"
 
         def __init__(self) -> None:
             super().__init__(self.name, "")
 
+        def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802
+            return pathname.endswith("-wal") and super().xAccess(pathname, flags)  # a rollback would have to write
+
+        def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+            pass
+
         def xOpen(self, name: Any, flags: list[int]) -> File:  # noqa: N802
+            flags[0] &= ~(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            flags[0] |= apsw.SQLITE_OPEN_READONLY
             return File("", name, flags)
 
-    return WholePages()
+    return LookOnly()
 
 
 class CutRos1:
     """The messages in a ROS 1 bag without its index: its chunks are read one after the other, as far as they go.
 
-    topics: their types by name.   start: nanoseconds of the earliest message.
-    Raises rosbags' ReaderError where the file does not begin as such a bag.
+    topics: their types by name, of what has been read.   start: nanoseconds of the earliest message; to find it, all is
+    read. Reading raises rosbags' ReaderError where the file does not begin as such a bag.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.topics: dict[str, str] = {}
-        self.start = min((stamp for _, _, stamp, _ in self.messages()), default=2**63 - 1)
+
+    @cached_property
+    def start(self) -> int:
+        return min((stamp for _, _, stamp, _ in self.messages()), default=NEVER)
 
     def messages(self) -> Iterator[tuple[str, str, int, bytes]]:
         """Topic, type, nanoseconds and bytes (not CDR, but ROS 1's) of each whole message, in the order written."""
@@ -220,21 +239,9 @@ class CutRos1:
         self, header: Any, content: bytes, connections: dict[int, tuple[str, str]]
     ) -> Iterator[tuple[str, str, int, bytes]]:
         """The messages of a chunk; ``connections``, of this and those before, come to hold its topics and types."""
-        from rosbags.rosbag1.reader import (
-            Header,
-            ReaderError,
-            RecordType,
-            decompressors,
-            normalize,
-            normalize_msgtype,
-            read_bytes,
-            read_uint32,
-        )
+        from rosbags.rosbag1.reader import Header, RecordType, normalize, normalize_msgtype, read_bytes, read_uint32
 
-        try:
-            chunk = io.BytesIO(decompressors[header.get_string("compression")](content))
-        except (OSError, RuntimeError, ValueError, EOFError) as error:  # of bz2 and lz4, for a chunk that is cut
-            raise ReaderError(f"A chunk cannot be unpacked: {error}") from error
+        chunk = _unpacked(header, content)
         while chunk.tell() < header.get_uint32("size"):
             record = Header.read(chunk)
             data = read_bytes(chunk, read_uint32(chunk))
@@ -245,6 +252,16 @@ class CutRos1:
                 self.topics[topic] = connections[number][1]
             elif what == RecordType.MSGDATA and number in connections:
                 yield *connections[number], record.get_time("time"), data
+
+
+def _unpacked(header: Any, content: bytes) -> BinaryIO:
+    """A chunk of ROS 1, as far as it is there. Raises ReaderError where it is compressed and cut."""
+    from rosbags.rosbag1.reader import ReaderError, decompressors
+
+    try:
+        return io.BytesIO(decompressors[header.get_string("compression")](content))
+    except (OSError, RuntimeError, ValueError, EOFError) as error:  # of bz2 and lz4
+        raise ReaderError(f"A chunk cannot be unpacked: {error}") from error
 
 
 def _sized(data: bytes) -> bytes:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from segpoint.projection import View, look
 from segpoint.prompts import answer
-from segpoint.render import View, look
+from segpoint.render import beside
 from segpoint_training.datasets.scan import Scan
 from segpoint_training.scenes.scene import Instruction
 
@@ -44,12 +45,12 @@ def draw_scan(scan: Scan, instructions: Sequence[Instruction] = ()) -> Image.Ima
         lines += textwrap.wrap(f"[{targets}]  {said.text}  |  {reply}", _CHARACTERS)[:2]
     if len(instructions) > MOST_LINES:
         lines.append(f"… and {len(instructions) - MOST_LINES} more")
-    picture = Image.new("RGB", (2 * left.width, left.height + _LINE * len(lines) + 16), _PAPER)
-    picture.paste(left, (0, 0))
-    picture.paste(right, (left.width, 0))
+    both = beside(left, right)
+    picture = Image.new("RGB", (both.width, both.height + _LINE * len(lines) + 16), _PAPER)
+    picture.paste(both, (0, 0))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
     for number, line in enumerate(lines):
-        draw.text((10, left.height + 8 + _LINE * number), line, fill=_FAINT if number == 0 else _INK, font=font)
+        draw.text((10, both.height + 8 + _LINE * number), line, fill=_FAINT if number == 0 else _INK, font=font)
     return picture
 
 

@@ -11,7 +11,7 @@ import textwrap
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segpoint.render import look
+from segpoint.projection import look_from_outside
 from segpoint_training.scenes.request import SceneRequest
 from segpoint_training.scenes.scene import Scene
 
@@ -57,7 +57,7 @@ def _perspective(scene: Scene) -> Image.Image:
     xyz = scene.xyz
     if scene.frame == "map":
         xyz = np.where(_hides(scene)[:, None], np.nan, xyz)
-    shown = look(xyz, "optical" if scene.frame == "optical" else "body").shown
+    shown = look_from_outside(xyz, "optical" if scene.frame == "optical" else "body").shown
     colours = np.concatenate([_seen_colours(scene), [HOLE]])
     return Image.fromarray(colours[shown].astype(np.uint8)).resize(CELL, Image.Resampling.BOX)
 
