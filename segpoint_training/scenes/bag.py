@@ -24,12 +24,11 @@ from segpoint.files import check_folder
 from segpoint_training.bag_writer import LEAD, MAP, OPTICAL, START, BagWriter, cloud_points, pose_of
 from segpoint_training.parallel import in_order
 from segpoint_training.scenes.frame_draws import FrameDraws
-from segpoint_training.scenes.generate import SENSORS, instances_of, seen_objects, stage_table
+from segpoint_training.scenes.generate import SENSORS, recorded_scene, stage_table
 from segpoint_training.scenes.meaning import FEW, View
 from segpoint_training.scenes.recording import Recording, by_camera, by_lidar
 from segpoint_training.scenes.request import SPLITS, SceneRequest
 from segpoint_training.scenes.room_scene import stage_room
-from segpoint_training.scenes.scene import Scene
 from segpoint_training.scenes.shapes import rotation
 from segpoint_training.scenes.stage import Stage, Standpoint
 from segpoint_training.scenes.viewpoints import Frame, Held, instructions_of_frames
@@ -110,18 +109,7 @@ def shoot(request: BagRequest, number: int) -> Shot:
     scene, place = request.scene, path[number]
     recording, pose = _record(request, FrameDraws(_device(request), number), number)
     objects = stage.objects_at(place)
-    seen = Scene(
-        xyz=recording.xyz,
-        rgb=recording.rgb,
-        instance=instances_of(recording.body, len(objects)),
-        width=recording.width,
-        height=recording.height,
-        objects=seen_objects(recording, objects, stage.nameless),
-        seed=scene.seed,
-        sensor=str(scene.sensor),
-        scale=scene.scale,
-        frame=recording.frame,
-    )
+    seen = recorded_scene(recording, objects, stage.nameless, scene.seed, str(scene.sensor), scene.scale)
     points = cloud_points(seen.xyz, seen.rgb, seen.instance, seen.width, seen.height)
     shown = frozenset(np.unique(seen.instance[np.isfinite(seen.xyz).all(axis=1)]).tolist()) - {0}
     return Shot(points, pose, recording.frame, shown, Frame(tuple(objects), View.of(seen)))

@@ -53,18 +53,7 @@ def generate_scene(seed: int, split: str = "train", sensor: str | None = None, w
     rng = np.random.default_rng(stream if scale == "table" else (*stream, 1))
     record = record_table if scale == "table" else record_room
     recording, objects, nameless = record(rng, split, sensor, width, height)
-    scene = Scene(
-        xyz=recording.xyz,
-        rgb=recording.rgb,
-        instance=instances_of(recording.body, len(objects)),
-        width=recording.width,
-        height=recording.height,
-        objects=seen_objects(recording, objects, nameless),
-        seed=seed,
-        sensor=sensor,
-        scale=scale,
-        frame=recording.frame,
-    )
+    scene = recorded_scene(recording, objects, nameless, seed, sensor, scale)
     return replace(scene, instructions=tuple(write_instructions(scene, rng, split)))
 
 
@@ -155,14 +144,30 @@ def _scanned(things: list[Thing], camera: Camera, objects: int, rng: np.random.G
     return best[1]
 
 
-def instances_of(body: np.ndarray, count: int) -> np.ndarray:
+def recorded_scene(
+    recording: Recording, objects: Sequence[SceneObject], nameless: frozenset[int], seed: int, sensor: str, scale: str
+) -> Scene:
+    """What was recorded of a stage's objects, without instructions. nameless: ids whose colour has no name."""
+    return Scene(
+        xyz=recording.xyz,
+        rgb=recording.rgb,
+        instance=_instances(recording.body, len(objects)),
+        width=recording.width,
+        height=recording.height,
+        objects=_seen(recording, objects, nameless),
+        seed=seed,
+        sensor=sensor,
+        scale=scale,
+        frame=recording.frame,
+    )
+
+
+def _instances(body: np.ndarray, count: int) -> np.ndarray:
     """Object ids from indices: the first ``count`` things are objects 1, 2, …; all behind them is background."""
     return np.where(body >= count, 0, body + 1).astype(np.int32)
 
 
-def seen_objects(
-    recording: Recording, objects: Sequence[SceneObject], nameless: frozenset[int]
-) -> tuple[SceneObject, ...]:
+def _seen(recording: Recording, objects: Sequence[SceneObject], nameless: frozenset[int]) -> tuple[SceneObject, ...]:
     """The first object and every other of which a point was measured, with colour and count."""
     points = np.bincount(recording.body[recording.body >= 0], minlength=len(objects))
     return tuple(
