@@ -21,7 +21,7 @@ from typing import Any
 
 from segpoint.errors import SegPointError, printable
 from segpoint.files import check_target, reading
-from segpoint_replay.farm import Failed, Unfinished, replay_all, written
+from segpoint_replay.farm import Unfinished, in_turn, replay_all, written
 from segpoint_replay.job import Job
 from segpoint_replay.record import PREVIOUS, REPORT, RUN, Run, read_run
 
@@ -173,7 +173,7 @@ def _run(jobs: Sequence[Job], args: argparse.Namespace) -> tuple[list[Run], Unfi
 
 
 def _live(jobs: Sequence[Job]) -> list[Run]:
-    """As `replay_all`, but by the live node: one bag after the other, the others also where one cannot be replayed."""
+    """As `replay_all`, but by the live node, one bag after the other."""
     from segpoint_replay.live import replay_live
     from segpoint_replay.recorder import finished
     from segpoint_replay.versions import versions
@@ -181,18 +181,7 @@ def _live(jobs: Sequence[Job]) -> list[Run]:
     def replay(job: Job) -> Run:
         return finished(job, versions(job)) or replay_live(job)
 
-    if len(jobs) == 1:
-        return [replay(jobs[0])]
-    runs: list[Run] = []
-    failed: list[tuple[Job, Failed]] = []
-    for job in jobs:
-        try:
-            runs.append(replay(job))
-        except SegPointError as error:
-            failed.append((job, Failed(str(error))))
-    if failed:
-        raise Unfinished(failed, runs)
-    return runs
+    return in_turn(jobs, replay)
 
 
 def _compare(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -79,11 +80,15 @@ def replay_all(jobs: Sequence[Job], workers: int = 1, ray: str = "", cpus: int =
     elif min(workers, len(jobs)) > 1:
         with Processes(min(workers, len(jobs)), replay_one) as processes:
             outcomes = spread(jobs, processes)
-    elif len(jobs) == 1:
-        return [replay_one(jobs[0], progress=True)]
     else:
-        outcomes = [_here(job) for job in jobs]
+        return in_turn(jobs, partial(replay_one, progress=True))
     return _runs(jobs, outcomes)
+
+
+def in_turn(jobs: Sequence[Job], task: Callable[[Job], Run]) -> list[Run]:
+    """The task for one job after the other, in this process, where a lost device or a defect ends those that follow,
+    too. Raises as `replay_all` does."""
+    return [task(jobs[0])] if len(jobs) == 1 else _runs(jobs, [_here(task, job) for job in jobs])
 
 
 def replay_one(job: Job, progress: bool = False) -> Run:
@@ -224,10 +229,9 @@ def _work(connection: Connection, threads: int, task: Callable[[Job], Run]) -> N
             connection.send(outcome)
 
 
-def _here(job: Job) -> Run | Failed:
-    """In this process, where a lost device or a defect ends the bags that follow, too."""
+def _here(task: Callable[[Job], Run], job: Job) -> Run | Failed:
     try:
-        return replay_one(job, progress=True)
+        return task(job)
     except DeviceLost:
         raise
     except SegPointError as error:
